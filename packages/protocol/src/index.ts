@@ -1,0 +1,30 @@
+export { eventBatchSchema, type RunEvent, runEventSchema } from "./event.ts";
+export { identifierSchema, type Unit, unitSchema } from "./identifier.ts";
+export { toJsonSchema } from "./json-schema.ts";
+export {
+  type Measurement,
+  type MeasurementInput,
+  measurementBatchSchema,
+  measurementSchema,
+  type Rejection,
+  rejectionSchema,
+} from "./measurement.ts";
+export { fieldErrors, type Problem, problemSchema } from "./problem.ts";
+export { type RunDeclaration, type RunDeclarationInput, runDeclarationSchema, type TrackerTarget } from "./run.ts";
+export {
+  type RunDetail,
+  type RunSummary,
+  runDetailSchema,
+  runListSchema,
+  type Series,
+  type SeriesMetric,
+  seriesMetricSchema,
+  seriesSchema,
+} from "./series.ts";
+export {
+  type BriefSnapshot,
+  type IngestResult,
+  ingestResultSchema,
+  type Snapshot,
+  snapshotSchema,
+} from "./snapshot.ts";

@@ -1,0 +1,103 @@
+import { z } from "zod";
+import { identifierSchema, unitSchema } from "./identifier.ts";
+import { rejectionSchema } from "./measurement.ts";
+
+/** Unknown is null, never NaN and never a guess. */
+const known = z.number().nullable();
+
+/** A noise scale with its confidence set; not identifiable: the value and the upper bound are null, the lower is set. */
+const interval = { b_simple: known, b_simple_low: known, b_simple_high: known };
+const moments = { gradient_squared_norm: known, covariance_trace: known };
+
+export const horizonSnapshotSchema = z.strictObject({
+  /** Effective number of measurements in the exponentially weighted mean. */
+  horizon: z.number(),
+  ...interval,
+  identifiable: z.boolean(),
+  ...moments,
+  effective_measurements: z.number(),
+});
+
+export const layerSnapshotSchema = z.strictObject({
+  ...interval,
+  identifiable: z.boolean(),
+  ...moments,
+  /** This layer's part of the layers' summed tr Σ. */
+  covariance_trace_share: known,
+});
+
+/** Frontier predicted from this run alone: averages over the run, with pointwise outer bounds. */
+export const predictedFrontierSchema = z.strictObject({
+  min_steps: known,
+  min_steps_low: known,
+  min_steps_high: known,
+  min_units: known,
+  min_units_low: known,
+  min_units_high: known,
+  critical_batch_size: known,
+  critical_batch_size_low: known,
+  critical_batch_size_high: known,
+  basis: z.enum(["b_simple"]),
+});
+
+/** What one batch size costs: multiples of the least steps and of the least units. */
+export const tradeRowSchema = z.strictObject({
+  batch_size: z.number(),
+  /** Which question the row answers. */
+  role: z.enum(["current", "recommended", "neighbour"]),
+  /** 1 + B_crit/B. */
+  steps_factor: z.number(),
+  /** 1 + B/B_crit. */
+  units_factor: z.number(),
+});
+
+export const recommendationSchema = z.strictObject({
+  batch_size: known,
+  batch_size_low: known,
+  batch_size_high: known,
+  basis: z.enum(["b_simple"]),
+  /** False: B_simple was never compared with a measured frontier of this project, so this is an indicator. */
+  calibrated: z.boolean(),
+  learning_rate_factor: known,
+  trade: z.array(tradeRowSchema),
+});
+
+export const warningSchema = z.strictObject({ code: z.string(), message: z.string() });
+
+/** Answer to a POST: the snapshot without `layers` and `horizons`. */
+export const briefSnapshotSchema = z.strictObject({
+  run: identifierSchema,
+  attempt: z.number(),
+  /** Null before the first measurement. */
+  step: known,
+  time_ms: known,
+  unit: unitSchema,
+  measurements: z.number(),
+  batch_size: known,
+  ...interval,
+  /** Probability that the interval holds the current value. */
+  confidence: z.number(),
+  identifiable: z.boolean(),
+  ...moments,
+  /** Useful share of the compute, 1/(1 + B/B_simple). */
+  efficiency: known,
+  predicted: predictedFrontierSchema,
+  recommendation: recommendationSchema,
+  warnings: z.array(warningSchema),
+});
+export type BriefSnapshot = z.infer<typeof briefSnapshotSchema>;
+
+export const snapshotSchema = briefSnapshotSchema.extend({
+  horizons: z.array(horizonSnapshotSchema),
+  layers: z.record(z.string(), layerSnapshotSchema),
+});
+export type Snapshot = z.infer<typeof snapshotSchema>;
+
+/** Answer to `POST …/measurements`. */
+export const ingestResultSchema = z.strictObject({
+  accepted: z.number(),
+  duplicates: z.number(),
+  rejected: z.array(rejectionSchema),
+  snapshot: z.union([snapshotSchema, briefSnapshotSchema]),
+});
+export type IngestResult = z.infer<typeof ingestResultSchema>;

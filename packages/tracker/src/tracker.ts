@@ -1,0 +1,80 @@
+/** One value of one metric. Immutable once made: a retry sends the same bytes, the original time included. */
+export interface Point {
+  /** `[A-Za-z0-9_./-]`, at most 250 characters, no empty, `.` or `..` segment; see `metric-key.ts`. */
+  readonly key: string;
+  /** Whole number ≥ 0. */
+  readonly step: number;
+  /** Unix epoch [ms]. */
+  readonly timeMs: number;
+  /** Finite; a value that is not known has no point. */
+  readonly value: number;
+}
+
+/** A file beside the metrics: a panel as a picture or as a page that stands alone. */
+export interface PanelFile {
+  /** Stable name without an ending, for example `noise-scale`. */
+  readonly panel: string;
+  readonly title: string;
+  readonly contentType: "text/html" | "image/png";
+  readonly bytes: Uint8Array;
+  readonly step: number;
+  readonly timeMs: number;
+}
+
+/** What is delivered in one go. Panels and note replace what an earlier delivery left under the same name. */
+export interface Delivery {
+  readonly points: readonly Point[];
+  readonly panels: readonly PanelFile[];
+  /** Markdown: the current numbers in words. */
+  readonly note?: { readonly markdown: string; readonly step: number; readonly timeMs: number };
+}
+
+/** What a tracker can take, as data: the collector renders nothing that would be thrown away. */
+export interface TrackerCapabilities {
+  readonly panels: readonly PanelFile["contentType"][];
+  readonly note: boolean;
+  /** Shortest time between two deliveries of a run [s]. */
+  readonly pushEverySeconds: number;
+}
+
+/**
+ * A run of a tracker, opened from the training job's own words. One sender at a time uses it: the collector leases a
+ * (run, tracker) queue.
+ */
+export interface TrackerRun {
+  /** Where a person sees the run; null where the tracker has no address. */
+  readonly url: string | null;
+  /**
+   * Delivers in order. Sending the same delivery again at the same position (after a crash, a cut connection) leaves
+   * each point once.
+   *
+   * @param position - what the last acknowledged `send` answered; null at the start of a run
+   * @returns the new position, stored by the collector together with the acknowledgement
+   * @throws TrackerError
+   */
+  send(delivery: Delivery, position: string | null): Promise<string>;
+  /** Frees what the run holds. Does not mark the user's run as finished: it is not ours. */
+  close(): Promise<void>;
+}
+
+/** An experiment tracker that the collector is configured for. */
+export interface Tracker {
+  /** Name of the plugin, for example `mlflow`. */
+  readonly kind: string;
+  readonly capabilities: TrackerCapabilities;
+  /**
+   * Opens the tracker's run that a training job names.
+   *
+   * @param target - `run` of the job's tracker entry: untrusted, validated here
+   * @param context - the collector's own name of the run, for trackers that make one
+   * @throws TrackerError, not retryable, where the target is malformed or outside what the configuration allows
+   */
+  openRun(target: Readonly<Record<string, unknown>>, context: RunContext): Promise<TrackerRun>;
+  close(): Promise<void>;
+}
+
+export interface RunContext {
+  readonly run: string;
+  readonly project: string;
+  readonly name: string;
+}
