@@ -1,3 +1,4 @@
+export { defaultCollectorPort } from "./address.ts";
 export { eventBatchSchema, type RunEvent, runEventSchema } from "./event.ts";
 export { identifierSchema, type Unit, unitSchema } from "./identifier.ts";
 export { toJsonSchema } from "./json-schema.ts";
