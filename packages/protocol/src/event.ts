@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { rejectionSchema } from "./measurement.ts";
 
 /** What a hook reports beside measurements: what it left out, and why; and how the run ended. */
 export const runEventSchema = z.strictObject({
@@ -16,3 +17,7 @@ export const eventBatchSchema = z.strictObject({
   attempt: z.number().int().nonnegative().default(0),
   events: z.array(z.unknown()).max(1000),
 });
+
+/** Answer to `POST …/events`. */
+export const eventResultSchema = z.strictObject({ accepted: z.number(), rejected: z.array(rejectionSchema) });
+export type EventResult = z.infer<typeof eventResultSchema>;

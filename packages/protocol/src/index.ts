@@ -1,5 +1,5 @@
 export { defaultCollectorPort } from "./address.ts";
-export { eventBatchSchema, type RunEvent, runEventSchema } from "./event.ts";
+export { type EventResult, eventBatchSchema, eventResultSchema, type RunEvent, runEventSchema } from "./event.ts";
 export { identifierSchema, type Unit, unitSchema } from "./identifier.ts";
 export { toJsonSchema } from "./json-schema.ts";
 export {
@@ -10,6 +10,7 @@ export {
   type Rejection,
   rejectionSchema,
 } from "./measurement.ts";
+export { openApiDocument } from "./open-api.ts";
 export { fieldErrors, type Problem, problemSchema } from "./problem.ts";
 export { type RunDeclaration, type RunDeclarationInput, runDeclarationSchema, type TrackerTarget } from "./run.ts";
 export {
