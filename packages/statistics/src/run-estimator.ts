@@ -1,28 +1,228 @@
-/** One optimizer step as the estimators read it: two squared norms and what the step consumed. */
-export interface Observation {
+import { efficiency } from "./critical-batch-size.ts";
+import { SignalFilter } from "./filter.ts";
+import { Horizon } from "./horizon.ts";
+import { type LayerEstimate, LayerScales, type LayerSquaredNorms } from "./layer-scales.ts";
+import { type NoiseScale, unknownNoiseScale } from "./noise-scale.ts";
+import { covarianceTraceOf, gradientSquaredNormOf, type SquaredNormPair, withoutReplacement } from "./one-step.ts";
+import { FrontierPrediction, type PredictedFrontier } from "./predicted-frontier.ts";
+import { holdRecommendation, type Recommendation, recommendation } from "./recommendation.ts";
+import type { RunSettings } from "./run-settings.ts";
+import { StateReader, StateVersionError, StateWriter } from "./state-bytes.ts";
+
+/** One optimizer step as the estimators read it. */
+export interface Observation extends SquaredNormPair {
   /** Optimizer step, ≥ 0; each later than the one before. */
   readonly step: number;
-  readonly small: {
-    /** Batch size of a part [units]. */
-    readonly batchSize: number;
-    /** Mean over the parts of |gradient|² [gradient²]. */
-    readonly meanSquaredNorm: number;
-  };
-  readonly big: { readonly batchSize: number; readonly squaredNorm: number };
-  /** Units that this step consumed; the real batch size. */
+  /** Units that this step consumed: the real batch size. */
   readonly units: number;
-  readonly learningRate?: number;
-  readonly layers?: ReadonlyMap<string, readonly [smallMeanSquaredNorm: number, bigSquaredNorm: number]>;
+  readonly layers?: ReadonlyMap<string, LayerSquaredNorms> | undefined;
 }
 
-/** A noise scale with its confidence set. Not identifiable: value and high undefined, low set (or undefined: nothing known). */
-export interface NoiseScale {
-  readonly bSimple: number | undefined;
-  readonly bSimpleLow: number | undefined;
-  readonly bSimpleHigh: number | undefined;
-  readonly identifiable: boolean;
-  /** Wholly below 0: a wrong reading or dependent parts. */
-  readonly invalid: boolean;
-  readonly gradientSquaredNorm: number | undefined;
-  readonly covarianceTrace: number | undefined;
+/** What is known right after one measurement. */
+export interface RunPoint extends NoiseScale {
+  readonly step: number;
+  /** Units of the step. */
+  readonly batchSize: number;
+  /** Predicted from the run so far [units]. */
+  readonly criticalBatchSize: number | undefined;
+  readonly recommendedBatchSize: number | undefined;
+  /** Useful share of the compute at this batch size. */
+  readonly efficiency: number | undefined;
+}
+
+export interface HorizonEstimate extends NoiseScale {
+  readonly horizon: number;
+  readonly effectiveMeasurements: number;
+}
+
+/** Everything that is known of a run. */
+export interface RunEstimate extends NoiseScale {
+  /** Undefined before the first measurement, as is `batchSize`. */
+  readonly step: number | undefined;
+  readonly batchSize: number | undefined;
+  readonly measurements: number;
+  /** Measurements until the headline can say something; 0 once it does. */
+  readonly missingMeasurements: number;
+  readonly efficiency: number | undefined;
+  readonly horizons: readonly HorizonEstimate[];
+  readonly layers: ReadonlyMap<string, LayerEstimate>;
+  readonly predicted: PredictedFrontier;
+  readonly recommendation: Recommendation;
+}
+
+/** Effective numbers of measurements of the plain averages. */
+export const horizonLengths: readonly number[] = [25, 50, 100, 200, 400, 800, 1600];
+
+const none = -1;
+
+/** The statistics of one run, online: O(1) time and memory a measurement, the same bits from the same measurements. */
+export class RunEstimator {
+  /** Of the serialised state: bytes of another version are refused, and the measurements folded again. */
+  static readonly stateVersion = 1;
+
+  readonly #settings: RunSettings;
+  #filter = new SignalFilter();
+  #horizons = horizonLengths.map((length) => new Horizon(length));
+  #layers = new LayerScales();
+  #prediction = new FrontierPrediction();
+  #measurements = 0;
+  #step = none;
+  #units = none;
+  /** Steps and units of the measurements before the filter's start: their frontier is counted once it starts. */
+  #waiting: { readonly steps: number; readonly units: number }[] = [];
+  #held: number | undefined;
+
+  constructor(settings: RunSettings) {
+    this.#settings = settings;
+  }
+
+  /** @throws RangeError on a step that is not later, a batch size that is not positive, b ≥ B, or a number not finite */
+  add(observation: Observation): RunPoint {
+    this.#require(observation);
+    const covarianceTrace = covarianceTraceOf(observation);
+    const plain = gradientSquaredNormOf(observation);
+    const { datasetUnits } = this.#settings;
+    const gradientSquaredNorm =
+      datasetUnits === undefined ? plain : withoutReplacement(plain, covarianceTrace, datasetUnits);
+    for (const horizon of this.#horizons) horizon.add(gradientSquaredNorm, covarianceTrace);
+    if (observation.layers !== undefined) this.#layers.add(observation.layers, observation, datasetUnits);
+    this.#filter.add({
+      covarianceTrace,
+      gradientSquaredNorm,
+      batchSize: observation.big.batchSize,
+      parts: observation.big.batchSize / observation.small.batchSize,
+    });
+    const steps = this.#step === none ? 1 : observation.step - this.#step;
+    this.#measurements += 1;
+    this.#step = observation.step;
+    this.#units = observation.units;
+    this.#predict(steps, observation.units);
+    const headline = this.#headline();
+    if (headline.bSimple !== undefined) {
+      this.#held = holdRecommendation(this.#held, headline.bSimple, this.#settings);
+    }
+    return {
+      ...headline,
+      step: observation.step,
+      batchSize: observation.units,
+      criticalBatchSize: this.#prediction.criticalBatchSize,
+      recommendedBatchSize: headline.bSimple === undefined ? undefined : this.#held,
+      efficiency: this.#efficiency(headline),
+    };
+  }
+
+  estimate(): RunEstimate {
+    const headline = this.#headline();
+    const known = this.#measurements > 0;
+    return {
+      ...headline,
+      step: known ? this.#step : undefined,
+      batchSize: known ? this.#units : undefined,
+      measurements: this.#measurements,
+      missingMeasurements: this.#filter.missing,
+      efficiency: this.#efficiency(headline),
+      horizons: this.#horizons.map((horizon) => ({
+        ...horizon.noiseScale(),
+        horizon: horizon.horizon,
+        effectiveMeasurements: horizon.effectiveMeasurements,
+      })),
+      layers: this.#layers.estimate(),
+      predicted: this.#prediction.estimate(),
+      recommendation: recommendation(headline, this.#units, this.#held, this.#settings),
+    };
+  }
+
+  serialize(): Uint8Array {
+    const writer = new StateWriter();
+    writer.number(RunEstimator.stateVersion);
+    writer.number(this.#measurements);
+    writer.number(this.#step);
+    writer.number(this.#units);
+    writer.number(this.#held ?? none);
+    this.#filter.write(writer);
+    for (const horizon of this.#horizons) horizon.write(writer);
+    this.#prediction.write(writer);
+    writer.number(this.#waiting.length);
+    for (const { steps, units } of this.#waiting) {
+      writer.number(steps);
+      writer.number(units);
+    }
+    this.#layers.write(writer);
+    return writer.bytes();
+  }
+
+  /** @throws StateVersionError where the bytes are of another version */
+  static deserialize(bytes: Uint8Array, settings: RunSettings): RunEstimator {
+    const reader = new StateReader(bytes);
+    const version = reader.number();
+    if (version !== RunEstimator.stateVersion) {
+      throw new StateVersionError(`state version ${version} is not ${RunEstimator.stateVersion}: fold the run again`);
+    }
+    const estimator = new RunEstimator(settings);
+    estimator.#measurements = reader.number();
+    estimator.#step = reader.number();
+    estimator.#units = reader.number();
+    const held = reader.number();
+    estimator.#held = held === none ? undefined : held;
+    estimator.#filter = SignalFilter.read(reader);
+    estimator.#horizons = horizonLengths.map((length) => Horizon.read(reader, length));
+    estimator.#prediction = FrontierPrediction.read(reader);
+    estimator.#waiting = Array.from({ length: reader.number() }, () => ({
+      steps: reader.number(),
+      units: reader.number(),
+    }));
+    estimator.#layers = LayerScales.read(reader);
+    return estimator;
+  }
+
+  #require({ step, units, small, big }: Observation): void {
+    if (!(Number.isSafeInteger(step) && step > this.#step)) {
+      throw new RangeError(`step must be a whole number above ${this.#step}, not ${step}`);
+    }
+    if (!(units > 0 && units < Number.POSITIVE_INFINITY)) throw new RangeError(`units must be positive, not ${units}`);
+    for (const square of [small.meanSquaredNorm, big.squaredNorm]) {
+      if (!(square >= 0 && square < Number.POSITIVE_INFINITY)) {
+        throw new RangeError(`a squared norm must be finite and not negative, not ${square}`);
+      }
+    }
+  }
+
+  /** Adds the step to the predicted frontier; the steps before the filter's start count at its first value. */
+  #predict(steps: number, units: number): void {
+    if (!this.#filter.started) {
+      this.#waiting.push({ steps, units });
+      return;
+    }
+    const { lower, upper } = this.#filter.quantiles;
+    const reference = this.#filter.referenceBatchSize;
+    const inverse = {
+      low: lower / reference,
+      middle: this.#filter.signalMean / reference,
+      high: upper / reference,
+    };
+    for (const waited of this.#waiting) this.#prediction.add(inverse, waited.steps, waited.units);
+    this.#waiting = [];
+    this.#prediction.add(inverse, steps, units);
+  }
+
+  #headline(): NoiseScale {
+    if (!this.#filter.started) return unknownNoiseScale;
+    const { lower, median, upper } = this.#filter.quantiles;
+    const reference = this.#filter.referenceBatchSize;
+    const covarianceTrace = this.#filter.covarianceTrace;
+    const identifiable = lower > 0;
+    return {
+      bSimple: identifiable ? reference / median : undefined,
+      bSimpleLow: upper > 0 ? reference / upper : undefined,
+      bSimpleHigh: identifiable ? reference / lower : undefined,
+      identifiable,
+      invalid: upper <= 0,
+      gradientSquaredNorm: (median * covarianceTrace) / reference,
+      covarianceTrace,
+    };
+  }
+
+  #efficiency({ bSimple }: NoiseScale): number | undefined {
+    return bSimple === undefined ? undefined : efficiency(this.#units, bSimple);
+  }
 }

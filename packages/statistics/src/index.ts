@@ -1,0 +1,22 @@
+export { confidence } from "./confidence.ts";
+export { efficiency, stepsFactor, type TradeRow, tradeTable, unitsFactor } from "./critical-batch-size.ts";
+export { type FiellerSet, fiellerSet, type RatioMoments } from "./fieller.ts";
+export { type FilterInput, SignalFilter, type SignalQuantiles } from "./filter.ts";
+export { Horizon } from "./horizon.ts";
+export { type LayerEstimate, LayerScales, type LayerSquaredNorms, layerHorizon } from "./layer-scales.ts";
+export { adamLearningRateFactor, sgdLearningRateFactor, temperature } from "./learning-rate.ts";
+export type { NoiseScale } from "./noise-scale.ts";
+export { covarianceTraceOf, gradientSquaredNormOf, type SquaredNormPair, withoutReplacement } from "./one-step.ts";
+export { FrontierPrediction, type InverseNoiseScale, type PredictedFrontier } from "./predicted-frontier.ts";
+export { holdRecommendation, type Recommendation, recommendation, recommendedBatchSize } from "./recommendation.ts";
+export {
+  type HorizonEstimate,
+  horizonLengths,
+  type Observation,
+  type RunEstimate,
+  RunEstimator,
+  type RunPoint,
+} from "./run-estimator.ts";
+export type { RunSettings } from "./run-settings.ts";
+export { StateReader, StateVersionError, StateWriter } from "./state-bytes.ts";
+export { studentTQuantile } from "./student-t.ts";

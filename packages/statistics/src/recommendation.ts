@@ -1,0 +1,94 @@
+import { type TradeRow, tradeTable } from "./critical-batch-size.ts";
+import { adamLearningRateFactor, sgdLearningRateFactor } from "./learning-rate.ts";
+import type { NoiseScale } from "./noise-scale.ts";
+import type { RunSettings } from "./run-settings.ts";
+
+export interface Recommendation {
+  /** Undefined where the noise scale is not identifiable. */
+  readonly batchSize: number | undefined;
+  readonly batchSizeLow: number | undefined;
+  readonly batchSizeHigh: number | undefined;
+  readonly basis: "b_simple";
+  /** False: B_simple was not compared with a measured frontier, so this is an indicator. */
+  readonly calibrated: boolean;
+  readonly learningRateFactor: number | undefined;
+  readonly trade: readonly TradeRow[];
+}
+
+/** The held recommendation moves when the value behind it is off by more than this factor. */
+const hysteresisFactor = 1.25;
+
+/**
+ * Batch size at which a step's latency and its units cost the same: B = √(r·𝓑), where r is the cost of a step's latency
+ * over the cost of a unit. Without r: B = 𝓑, twice the least steps and twice the least units. Rounded to the multiple,
+ * inside the settings' limits.
+ *
+ * Source: minimum of S·r + E over the frontier of McCandlish et al. 2018, arXiv:1812.06162, equation 2.11.
+ */
+export function recommendedBatchSize(noiseScale: number, settings: RunSettings): number {
+  const unlimited = settings.latencyRatio === undefined ? noiseScale : Math.sqrt(settings.latencyRatio * noiseScale);
+  const multiple = settings.batchMultiple ?? 1;
+  const limited = Math.min(Math.max(unlimited, settings.batchMin ?? 0), settings.batchMax ?? Number.POSITIVE_INFINITY);
+  const rounded = Math.max(Math.round(limited / multiple), 1) * multiple;
+  // Rounding must not step over a limit where a multiple lies inside both.
+  if (
+    settings.batchMax !== undefined &&
+    rounded > settings.batchMax &&
+    rounded - multiple >= (settings.batchMin ?? 1)
+  ) {
+    return rounded - multiple;
+  }
+  if (settings.batchMin !== undefined && rounded < settings.batchMin) {
+    const above = rounded + multiple;
+    if (settings.batchMax === undefined || above <= settings.batchMax) return above;
+  }
+  return rounded;
+}
+
+/**
+ * The recommendation that is held after a new value: the old one while it is within the hysteresis, else the new one.
+ *
+ * @param held - undefined where there is none yet
+ */
+export function holdRecommendation(held: number | undefined, noiseScale: number, settings: RunSettings): number {
+  const target = recommendedBatchSize(noiseScale, settings);
+  if (held === undefined) return target;
+  const off = target > held ? target / held : held / target;
+  return off > hysteresisFactor ? target : held;
+}
+
+/** @param held - from `holdRecommendation`; ignored where the noise scale is not identifiable */
+export function recommendation(
+  noiseScale: NoiseScale,
+  currentBatchSize: number,
+  held: number | undefined,
+  settings: RunSettings,
+): Recommendation {
+  const { bSimple, bSimpleLow, bSimpleHigh } = noiseScale;
+  const at = (value: number | undefined): number | undefined =>
+    value === undefined ? undefined : recommendedBatchSize(value, settings);
+  const batchSize = bSimple === undefined ? undefined : held;
+  return {
+    batchSize,
+    batchSizeLow: at(bSimpleLow),
+    batchSizeHigh: at(bSimpleHigh),
+    basis: "b_simple",
+    calibrated: false,
+    learningRateFactor:
+      bSimple === undefined || batchSize === undefined
+        ? undefined
+        : learningRateFactor(currentBatchSize, batchSize, bSimple, settings),
+    trade: bSimple === undefined || batchSize === undefined ? [] : tradeTable(currentBatchSize, batchSize, bSimple),
+  };
+}
+
+function learningRateFactor(
+  batchSize: number,
+  newBatchSize: number,
+  noiseScale: number,
+  { optimizer }: RunSettings,
+): number | undefined {
+  if (optimizer === "sgd") return sgdLearningRateFactor(batchSize, newBatchSize, noiseScale);
+  if (optimizer === "adam") return adamLearningRateFactor(batchSize, newBatchSize, noiseScale);
+  return undefined;
+}
