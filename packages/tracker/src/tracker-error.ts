@@ -8,9 +8,13 @@ export class TrackerError extends Error {
 
   constructor(
     message: string,
-    options: { readonly retryable: boolean; readonly retryAfterSeconds?: number; readonly cause?: unknown },
+    options: {
+      readonly retryable: boolean;
+      readonly retryAfterSeconds?: number | undefined;
+      readonly cause?: unknown;
+    },
   ) {
-    super(message, { cause: options.cause });
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.retryable = options.retryable;
     this.retryAfterSeconds = options.retryAfterSeconds;
   }

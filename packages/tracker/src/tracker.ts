@@ -12,7 +12,7 @@ export interface Point {
 
 /** A file beside the metrics: a panel as a picture or as a page that stands alone. */
 export interface PanelFile {
-  /** Stable name without an ending, for example `noise-scale`. */
+  /** Stable name without an ending, `[a-z0-9_-]`, at most 64 characters, for example `noise-scale`. */
   readonly panel: string;
   readonly title: string;
   readonly contentType: "text/html" | "image/png";
@@ -35,6 +35,11 @@ export interface TrackerCapabilities {
   readonly note: boolean;
   /** Shortest time between two deliveries of a run [s]. */
   readonly pushEverySeconds: number;
+  /**
+   * Shortest time between two deliveries of a run that carry panels or a note [s], the last of a run apart: they weigh a
+   * thousand times what points do, and an event file keeps each of them.
+   */
+  readonly pushPanelsEverySeconds: number;
 }
 
 /**
@@ -50,10 +55,10 @@ export interface TrackerRun {
    *
    * @param position - what the last acknowledged `send` answered; null at the start of a run
    * @returns the new position, stored by the collector together with the acknowledgement
-   * @throws TrackerError
+   * @throws TrackerError; not retryable, and nothing written, where a point or panel breaks the rules above
    */
   send(delivery: Delivery, position: string | null): Promise<string>;
-  /** Frees what the run holds. Does not mark the user's run as finished: it is not ours. */
+  /** Frees what the run holds; may be called twice. Does not mark the user's run as finished: it is not ours. */
   close(): Promise<void>;
 }
 
@@ -70,11 +75,16 @@ export interface Tracker {
    * @throws TrackerError, not retryable, where the target is malformed or outside what the configuration allows
    */
   openRun(target: Readonly<Record<string, unknown>>, context: RunContext): Promise<TrackerRun>;
+  /** Frees what the tracker holds; may be called twice. */
   close(): Promise<void>;
 }
 
+/** The collector's own words for a run. */
 export interface RunContext {
+  /** `[A-Za-z0-9._-]`, at most 128 characters. */
   readonly run: string;
+  /** As `run`. */
   readonly project: string;
+  /** Free text. */
   readonly name: string;
 }

@@ -1,0 +1,287 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { metricKey, metricKeys } from "./metric-key.ts";
+import type { Delivery, PanelFile, Point, RunContext, Tracker } from "./tracker.ts";
+import { TrackerError } from "./tracker-error.ts";
+
+/** What a tracker shows of a run, read by other means than the plugin's own. */
+export interface ReadRun {
+  /** In the order of each key's steps; keys in any order. */
+  readonly points: readonly Point[];
+  readonly panels: readonly Pick<PanelFile, "panel" | "contentType" | "bytes">[];
+  /** Holds the delivered markdown; may hold the user's own words too. */
+  readonly note: string | undefined;
+}
+
+/** A real tracker, started for the suite. */
+export interface TrackerBackend {
+  /** A plugin for this back end. A second call stands for the collector after a crash: same back end, nothing in memory. */
+  createTracker(): Tracker;
+  /** A target that a training job would send for a new run. */
+  target(run: string): Readonly<Record<string, unknown>>;
+  /** What the tracker holds of the run that `target(run)` opened. */
+  read(run: string): Promise<ReadRun>;
+  stop(): Promise<void>;
+}
+
+/** What a plugin states about itself to be put to the suite. */
+export interface TrackerClaims {
+  start(): Promise<TrackerBackend>;
+  /** Targets that must be refused: unknown fields, what leaves the configured bounds. The keys say why. */
+  readonly refusedTargets: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  /** A plugin whose back end cannot be reached. */
+  createUnreachableTracker(): Tracker | Promise<Tracker>;
+  /** A picture or page for each content type that the plugin takes. */
+  panelBytes(contentType: PanelFile["contentType"], seed: number): Uint8Array;
+}
+
+const startMs = 1_790_000_000_000;
+const context = (run: string): RunContext => ({ run, project: "contract", name: `The run ${run}` });
+
+function point(step: number, key: string = metricKey.bSimple, value: number = 1000 / (step + 1)): Point {
+  return { key, step, timeMs: startMs + 1000 * step, value };
+}
+function delivery(parts: Partial<Delivery>): Delivery {
+  return { points: [], panels: [], ...parts };
+}
+function byKeyThenStep(points: readonly Point[]): Point[] {
+  return [...points].sort((a, b) => (a.key === b.key ? a.step - b.step : a.key < b.key ? -1 : 1));
+}
+async function failureOf(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+}
+async function expectRefusal(promise: Promise<unknown>, retryable: boolean): Promise<void> {
+  const error = await failureOf(promise);
+  expect(error).toBeInstanceOf(TrackerError);
+  expect(error).toMatchObject({ retryable });
+}
+
+/** The promises of `Tracker`, as tests: every plugin runs them against its real back end. */
+export function describeTracker(name: string, claims: TrackerClaims): void {
+  describe(`${name} keeps the tracker contract`, () => {
+    let backend: TrackerBackend;
+    beforeAll(async () => {
+      backend = await claims.start();
+    });
+    afterAll(async () => {
+      await backend?.stop();
+    });
+
+    async function withTracker<Result>(use: (tracker: Tracker) => Promise<Result>): Promise<Result> {
+      const tracker = backend.createTracker();
+      try {
+        return await use(tracker);
+      } finally {
+        await tracker.close();
+      }
+    }
+    /** Opens the run, sends one delivery at a position, and forgets everything: what a collector does between crashes. */
+    async function sendOnce(run: string, what: Delivery, position: string | null): Promise<string> {
+      return withTracker(async (tracker) => {
+        const opened = await tracker.openRun(backend.target(run), context(run));
+        const next = await opened.send(what, position);
+        await opened.close();
+        return next;
+      });
+    }
+
+    test("points come back with the key, step, time and value they were sent with, in order", async () => {
+      const values = [437.25, 1e-12, 3.5e7, -0.125, 0, 123_456_789.25];
+      const sent = values.flatMap((value, step) => [
+        point(step, metricKey.bSimple, value),
+        point(step, metricKey.covarianceTrace, -value / 3),
+      ]);
+      await withTracker(async (tracker) => {
+        const run = await tracker.openRun(backend.target("order"), context("order"));
+        let position = await run.send(delivery({ points: sent.slice(0, 5) }), null);
+        position = await run.send(delivery({ points: sent.slice(5) }), position);
+        expect(typeof position).toBe("string");
+        await run.close();
+      });
+      expect(byKeyThenStep((await backend.read("order")).points)).toEqual(byKeyThenStep(sent));
+    });
+
+    test("a delivery sent again at its position leaves each point once, after a restart too", async () => {
+      const first = delivery({ points: [0, 1, 2].map((step) => point(step)) });
+      const second = delivery({ points: [3, 4, 5].map((step) => point(step)) });
+      const third = delivery({ points: [6].map((step) => point(step)) });
+      await sendOnce("resent", first, null);
+      const afterFirst = await sendOnce("resent", first, null);
+      await sendOnce("resent", second, afterFirst);
+      const afterSecond = await sendOnce("resent", second, afterFirst);
+      await sendOnce("resent", third, afterSecond);
+      const read = await backend.read("resent");
+      expect(read.points).toEqual([0, 1, 2, 3, 4, 5, 6].map((step) => point(step)));
+    });
+
+    test("an open run takes a delivery again at the position before it", async () => {
+      await withTracker(async (tracker) => {
+        const run = await tracker.openRun(backend.target("again"), context("again"));
+        const position = await run.send(delivery({ points: [point(0)] }), null);
+        await run.send(delivery({ points: [point(1)] }), position);
+        const last = await run.send(delivery({ points: [point(1)] }), position);
+        await run.send(delivery({ points: [point(2)] }), last);
+        await run.close();
+      });
+      expect((await backend.read("again")).points).toEqual([point(0), point(1), point(2)]);
+    });
+
+    test("a delivery of thousands of points is taken whole", async () => {
+      const points = Array.from({ length: 2503 }, (_, step) => point(step));
+      await sendOnce("large", delivery({ points }), null);
+      expect((await backend.read("large")).points).toEqual(points);
+    });
+
+    test("a delivery with nothing in it is acknowledged", async () => {
+      const position = await sendOnce("empty", delivery({}), null);
+      await sendOnce("empty", delivery({ points: [point(1)] }), position);
+      expect((await backend.read("empty")).points).toEqual([point(1)]);
+    });
+
+    test("one point that breaks a rule keeps the whole delivery out, and says which", async () => {
+      const broken: readonly Point[] = [
+        point(1, metricKey.bSimple, Number.NaN),
+        point(1, metricKey.bSimple, Number.POSITIVE_INFINITY),
+        { ...point(1), step: 1.5 },
+        { ...point(1), step: -1 },
+        { ...point(1), timeMs: 0.5 },
+        ...["", "../../x", "a//b", "a/./b", "/a", "<img src=x onerror=alert(1)>", "k".repeat(251)].map((key) =>
+          point(1, key),
+        ),
+      ];
+      await withTracker(async (tracker) => {
+        const run = await tracker.openRun(backend.target("broken"), context("broken"));
+        const position = await run.send(delivery({ points: [point(0)] }), null);
+        for (const bad of broken) {
+          const refused = run.send(delivery({ points: [point(1), bad] }), position);
+          await expectRefusal(refused, false);
+          await expect(refused).rejects.toThrow(JSON.stringify(bad.key));
+        }
+        await run.close();
+      });
+      expect((await backend.read("broken")).points).toEqual([point(0)]);
+    });
+
+    test("a panel replaces the one of the same name, and its bytes arrive unchanged", async () => {
+      await withTracker(async (tracker) => {
+        const run = await tracker.openRun(backend.target("panels"), context("panels"));
+        const panels = (seed: number): PanelFile[] =>
+          tracker.capabilities.panels.flatMap((contentType) =>
+            ["noise-scale", "frontier"].map((panel) => ({
+              panel,
+              title: `Panel <b>${panel}</b> & more`,
+              contentType,
+              bytes: claims.panelBytes(contentType, panel === "frontier" ? seed + 100 : seed),
+              step: seed,
+              timeMs: startMs + seed,
+            })),
+          );
+        const position = await run.send(delivery({ panels: panels(1) }), null);
+        await run.send(delivery({ panels: panels(2) }), position);
+        const read = await backend.read("panels");
+        const shown = (panel: ReadRun["panels"][number]): unknown => ({
+          panel: panel.panel,
+          contentType: panel.contentType,
+          bytes: [...panel.bytes],
+        });
+        const expected = panels(2).map(shown);
+        expect(read.panels.map(shown)).toEqual(expect.arrayContaining(expected));
+        expect(read.panels).toHaveLength(expected.length);
+        await run.close();
+      });
+    });
+
+    test("a panel whose name would leave its folder is refused", async () => {
+      await withTracker(async (tracker) => {
+        const run = await tracker.openRun(backend.target("panel-name"), context("panel-name"));
+        for (const panel of ["../../x", "", "a/b", "<img>", "A"]) {
+          const bad = { panel, title: "x", contentType: "image/png", step: 0, timeMs: startMs } as const;
+          await expectRefusal(
+            run.send(delivery({ panels: [{ ...bad, bytes: claims.panelBytes("image/png", 1) }] }), null),
+            false,
+          );
+        }
+        await run.close();
+      });
+    });
+
+    test("a note replaces the one before it", async () => {
+      await withTracker(async (tracker) => {
+        if (!tracker.capabilities.note) return;
+        const run = await tracker.openRun(backend.target("note"), context("note"));
+        const note = (text: string, step: number): Delivery =>
+          delivery({ note: { markdown: text, step, timeMs: startMs + step } });
+        const position = await run.send(note("**B_simple** 437, naïve ≥ 310", 1), null);
+        await run.send(note("**B_simple** 512, naïve ≥ 410", 2), position);
+        await run.close();
+        const read = await backend.read("note");
+        expect(read.note).toContain("**B_simple** 512, naïve ≥ 410");
+        expect(read.note).not.toContain("437");
+      });
+    });
+
+    test("runs do not mix", async () => {
+      await withTracker(async (tracker) => {
+        const left = await tracker.openRun(backend.target("left"), context("left"));
+        const right = await tracker.openRun(backend.target("right"), context("right"));
+        const leftPosition = await left.send(delivery({ points: [point(1)] }), null);
+        await right.send(delivery({ points: [point(7)] }), null);
+        await left.send(delivery({ points: [point(2)] }), leftPosition);
+        await left.close();
+        await right.close();
+      });
+      expect((await backend.read("left")).points).toEqual([point(1), point(2)]);
+      expect((await backend.read("right")).points).toEqual([point(7)]);
+    });
+
+    test("hostile names stay text and reach nothing else", async () => {
+      const names = ["<img src=x onerror=alert(1)>", "__proto__", "../../x", "constructor", "a b", "a_b"];
+      const keys = metricKeys(names, { prefix: "noise_scale/layer/", suffix: "/b_simple" });
+      const points = [...keys.values()].map((key) => point(3, key, 2));
+      await withTracker(async (tracker) => {
+        const run = await tracker.openRun(backend.target("hostile"), {
+          ...context("hostile"),
+          name: "<img src=x onerror=alert(1)> ../../x __proto__",
+        });
+        await run.send(
+          delivery({ points, note: { markdown: "`<img src=x onerror=alert(1)>`", step: 3, timeMs: startMs } }),
+          null,
+        );
+        await run.close();
+      });
+      expect(byKeyThenStep((await backend.read("hostile")).points)).toEqual(byKeyThenStep(points));
+    });
+
+    test("a target that is malformed or out of bounds is refused for good", async () => {
+      await withTracker(async (tracker) => {
+        for (const [why, target] of Object.entries(claims.refusedTargets)) {
+          const error = await failureOf(tracker.openRun(target, context("refused")));
+          expect(error, why).toBeInstanceOf(TrackerError);
+          expect(error, why).toMatchObject({ retryable: false });
+        }
+      });
+    });
+
+    test("a back end that is away is worth another try", async () => {
+      const tracker = await claims.createUnreachableTracker();
+      const attempt = async (): Promise<string> => {
+        const run = await tracker.openRun(backend.target("away"), context("away"));
+        return run.send(delivery({ points: [point(0)] }), null);
+      };
+      await expectRefusal(attempt(), true);
+      await tracker.close();
+    });
+
+    test("a run and a tracker may be closed twice, and a closed run takes nothing", async () => {
+      const tracker = backend.createTracker();
+      const run = await tracker.openRun(backend.target("closed"), context("closed"));
+      await run.close();
+      await run.close();
+      await expectRefusal(run.send(delivery({ points: [point(0)] }), null), false);
+      await tracker.close();
+      await tracker.close();
+    });
+  });
+}
