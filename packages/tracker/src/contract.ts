@@ -239,7 +239,7 @@ export function describeTracker(name: string, claims: TrackerClaims): void {
     test("hostile names stay text and reach nothing else", async () => {
       const names = ["<img src=x onerror=alert(1)>", "__proto__", "../../x", "constructor", "a b", "a_b"];
       const keys = metricKeys(names, { prefix: "noise_scale/layer/", suffix: "/b_simple" });
-      const points = [...keys.values()].map((key) => point(3, key, 2));
+      const points = keys.map((key) => point(3, key, 2));
       await withTracker(async (tracker) => {
         const run = await tracker.openRun(backend.target("hostile"), {
           ...context("hostile"),

@@ -1,5 +1,5 @@
 import { isMetricKey } from "./metric-key.ts";
-import type { Delivery } from "./tracker.ts";
+import type { Delivery, Tracker } from "./tracker.ts";
 import { TrackerError } from "./tracker-error.ts";
 
 /**
@@ -8,9 +8,9 @@ import { TrackerError } from "./tracker-error.ts";
  *
  * @throws TrackerError, not retryable, naming the first point, panel or note that breaks a rule
  */
-export function checkDelivery(kind: string, delivery: Delivery): void {
+export function checkDelivery(tracker: Pick<Tracker, "kind" | "capabilities">, delivery: Delivery): void {
   const refuse = (what: string, rule: string): never => {
-    throw new TrackerError(`${kind}: ${what} was not sent: ${rule}.`, { retryable: false });
+    throw new TrackerError(`${tracker.kind}: ${what} was not sent: ${rule}.`, { retryable: false });
   };
   const checkMoment = (what: string, at: { readonly step: number; readonly timeMs: number }): void => {
     if (!Number.isSafeInteger(at.step) || at.step < 0)
@@ -32,6 +32,9 @@ export function checkDelivery(kind: string, delivery: Delivery): void {
     const what = `the panel ${JSON.stringify(panel.panel)}`;
     if (!/^[a-z0-9_-]{1,64}$/.test(panel.panel))
       refuse(what, "a panel's name holds a–z, 0–9, _ and - only, at most 64");
+    if (!tracker.capabilities.panels.includes(panel.contentType)) {
+      refuse(what, `this tracker shows no ${panel.contentType}, only ${tracker.capabilities.panels.join(", ")}`);
+    }
     checkMoment(what, panel);
   }
   if (delivery.note !== undefined) checkMoment("the note", delivery.note);

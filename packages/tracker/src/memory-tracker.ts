@@ -2,30 +2,48 @@ import { checkDelivery } from "./delivery-rules.ts";
 import type { Delivery, PanelFile, Point, RunContext, Tracker, TrackerCapabilities, TrackerRun } from "./tracker.ts";
 import { TrackerError } from "./tracker-error.ts";
 
-/** What a `MemoryTracker` holds of one run. */
-export interface MemoryRun {
-  readonly context: RunContext;
-  readonly deliveries: readonly Delivery[];
-  /** All points, in the order they were delivered. */
-  readonly points: readonly Point[];
-  /** The last of each panel, by `panel` and content type. */
-  readonly panels: readonly PanelFile[];
-  readonly note: string | undefined;
-}
-
 /** Where a delivery is made to fail: before it is taken, or after (the answer got lost, and it will be sent again). */
 export type FailurePoint = "refused" | "answer-lost";
 
+/** What a `MemoryTracker` holds of one run; it grows with each delivery. */
+export class MemoryRun {
+  readonly context: RunContext;
+  /** Taken deliveries, each once. */
+  readonly deliveries: Delivery[] = [];
+
+  constructor(context: RunContext) {
+    this.context = context;
+  }
+
+  /** All points, in the order they were delivered. */
+  get points(): readonly Point[] {
+    return this.deliveries.flatMap((delivery) => delivery.points);
+  }
+
+  /** The last of each panel, by `<panel> <content type>`. */
+  get panels(): ReadonlyMap<string, PanelFile> {
+    const panels = this.deliveries.flatMap((delivery) => delivery.panels);
+    return new Map(panels.map((panel) => [`${panel.panel} ${panel.contentType}`, panel]));
+  }
+
+  /** The last note. */
+  get note(): string | undefined {
+    return this.deliveries.findLast((delivery) => delivery.note !== undefined)?.note?.markdown;
+  }
+}
+
 /**
  * A tracker that keeps deliveries in this process's memory, for tests and for embedding. Its target is `{}` or
- * `{"run": "<name>"}`; without a name the run has the collector's own.
+ * `{"id": "<name>"}`; without a name the run has the collector's own.
  */
 export class MemoryTracker implements Tracker {
-  readonly kind = "memory";
+  readonly kind: string = "memory";
   readonly capabilities: TrackerCapabilities;
-  readonly #deliveries = new Map<string, { readonly context: RunContext; readonly taken: Delivery[] }>();
-  #failure: { readonly error: Error; readonly at: FailurePoint; left: number } | undefined;
-  #changed: (() => void)[] = [];
+  readonly runs: Map<string, MemoryRun> = new Map();
+  /** Set to make each `send` fail until it is unset. */
+  failure: Error | undefined;
+  #nextFailure: { readonly error: Error; readonly at: FailurePoint } | undefined;
+  #waiting: (() => void)[] = [];
 
   constructor(capabilities: Partial<TrackerCapabilities> = {}) {
     this.capabilities = {
@@ -37,59 +55,37 @@ export class MemoryTracker implements Tracker {
     };
   }
 
-  /** Makes the next `times` calls of `send` throw `error`. */
-  failNext(error: Error, options: { readonly at?: FailurePoint; readonly times?: number } = {}): void {
-    this.#failure = { error, at: options.at ?? "refused", left: options.times ?? 1 };
-  }
-
-  /** What was delivered to a run; undefined where it was never opened. */
-  run(name: string): MemoryRun | undefined {
-    const found = this.#deliveries.get(name);
-    if (found === undefined) return undefined;
-    const panels = new Map<string, PanelFile>();
-    let note: string | undefined;
-    for (const delivery of found.taken) {
-      for (const panel of delivery.panels) panels.set(`${panel.panel} ${panel.contentType}`, panel);
-      note = delivery.note?.markdown ?? note;
-    }
-    return {
-      context: found.context,
-      deliveries: [...found.taken],
-      points: found.taken.flatMap((delivery) => delivery.points),
-      panels: [...panels.values()],
-      note,
-    };
+  /** Makes the next call of `send` throw `error`, before or after it took the delivery. */
+  failNext(error: Error, at: FailurePoint = "refused"): void {
+    this.#nextFailure = { error, at };
   }
 
   /** Resolves as soon as `condition` holds; it is asked again after every delivery. */
-  async until(condition: (tracker: MemoryTracker) => boolean): Promise<void> {
+  async until(condition: (tracker: this) => boolean): Promise<void> {
     while (!condition(this)) {
       await new Promise<void>((resolve) => {
-        this.#changed.push(resolve);
+        this.#waiting.push(resolve);
       });
     }
   }
 
   async openRun(target: Readonly<Record<string, unknown>>, context: RunContext): Promise<TrackerRun> {
-    const unknown = Object.keys(target).find((field) => field !== "run");
-    if (unknown !== undefined) {
-      throw new TrackerError(`memory: the run has an unknown field ${JSON.stringify(unknown)}; only "run" is known.`, {
+    const unknown = Object.keys(target).find((field) => field !== "id");
+    const id = Object.hasOwn(target, "id") ? target["id"] : context.run;
+    if (unknown !== undefined || typeof id !== "string" || id === "") {
+      throw new TrackerError(`memory: the run takes {"id": "a name"}, not ${JSON.stringify(target)}.`, {
         retryable: false,
       });
     }
-    const name = Object.hasOwn(target, "run") ? target["run"] : context.run;
-    if (typeof name !== "string" || name === "") {
-      throw new TrackerError('memory: the field "run" must be a name.', { retryable: false });
-    }
-    const { taken } = this.#deliveries.get(name) ?? { taken: [] };
-    this.#deliveries.set(name, { context, taken });
+    const held = this.runs.get(id) ?? new MemoryRun(context);
+    this.runs.set(id, held);
     let closed = false;
     return {
       url: null,
       send: async (delivery, position) => {
-        if (closed) throw new TrackerError(`memory: the run ${JSON.stringify(name)} is closed.`, { retryable: false });
-        checkDelivery(this.kind, delivery);
-        return this.#take(taken, delivery, position);
+        if (closed) throw new TrackerError(`memory: the run ${JSON.stringify(id)} was closed.`, { retryable: false });
+        checkDelivery(this, delivery);
+        return this.#take(held, delivery, position);
       },
       close: async () => {
         closed = true;
@@ -99,20 +95,21 @@ export class MemoryTracker implements Tracker {
 
   async close(): Promise<void> {}
 
-  /** The position is the number of deliveries that were acknowledged; what lies after it was never acknowledged. */
-  #take(taken: Delivery[], delivery: Delivery, position: string | null): string {
-    const failure = this.#failure !== undefined && this.#failure.left > 0 ? this.#failure : undefined;
-    if (failure !== undefined) failure.left -= 1;
-    if (failure?.at === "refused") throw failure.error;
+  /** The position is the number of deliveries that were acknowledged; what lies behind it never was. */
+  #take({ deliveries }: MemoryRun, delivery: Delivery, position: string | null): string {
+    const planned = this.#nextFailure;
+    this.#nextFailure = undefined;
+    if (this.failure !== undefined) throw this.failure;
+    if (planned?.at === "refused") throw planned.error;
     const acknowledged = position === null ? 0 : Number(position);
-    if (!Number.isSafeInteger(acknowledged) || acknowledged < 0 || acknowledged > taken.length) {
+    if (!Number.isSafeInteger(acknowledged) || acknowledged < 0 || acknowledged > deliveries.length) {
       throw new TrackerError(`memory: the position ${JSON.stringify(position)} is none of this run's.`, {
         retryable: false,
       });
     }
-    taken.splice(acknowledged, taken.length, structuredClone(delivery));
-    for (const wake of this.#changed.splice(0)) wake();
-    if (failure?.at === "answer-lost") throw failure.error;
-    return String(taken.length);
+    deliveries.splice(acknowledged, deliveries.length, structuredClone(delivery));
+    for (const wake of this.#waiting.splice(0)) wake();
+    if (planned?.at === "answer-lost") throw planned.error;
+    return String(deliveries.length);
   }
 }

@@ -44,13 +44,14 @@ export function isMetricKey(key: string): boolean {
  * the name, and so is a name that had to be cut. A name that needs no cleaning keeps its plain key. The answer depends on
  * the set of names, not on their order: pass all names of a run, not only those of one push, and a key never changes.
  *
- * @param names - any text; `/` makes segments
+ * @param names - any text; `/` makes segments; the same name twice is the same key
  * @param affix - parts that are keys already; together shorter than 200 characters
+ * @returns the keys, in the order of `names`
  */
 export function metricKeys(
-  names: Iterable<string>,
+  names: readonly string[],
   affix: { readonly prefix?: string; readonly suffix?: string } = {},
-): Map<string, string> {
+): string[] {
   const { prefix = "", suffix = "" } = affix;
   const room = maxKeyLength - prefix.length - suffix.length;
   if (room < 50) throw new RangeError("metricKeys: prefix and suffix must be shorter than 200 characters together");
@@ -58,22 +59,23 @@ export function metricKeys(
   const unique = [...new Set(names)].sort();
   const claims = new Map<string, number>();
   for (const name of unique) claims.set(cleaned(name), (claims.get(cleaned(name)) ?? 0) + 1);
-  const plain = (name: string): boolean =>
+  const isPlain = (name: string): boolean =>
     cleaned(name).length <= room && (cleaned(name) === name || claims.get(cleaned(name)) === 1);
 
-  const keys = new Map<string, string>();
-  const taken = new Set(unique.filter(plain).map(cleaned));
-  for (const name of unique) {
-    const body = plain(name) ? cleaned(name) : hashed(name, room, taken);
+  const bodies = new Map<string, string>();
+  const taken = new Set<string>();
+  for (const name of [...unique.filter(isPlain), ...unique.filter((other) => !isPlain(other))]) {
+    const body = isPlain(name) ? cleaned(name) : hashed(name, room, taken);
     taken.add(body);
-    keys.set(name, `${prefix}${body}${suffix}`);
+    bodies.set(name, body);
   }
-  return keys;
+  return names.map((name) => `${prefix}${bodies.get(name)}${suffix}`);
 }
 
-/** Keys `noise_scale/layer/<name>/b_simple`, as `metricKeys` makes them. */
-export function layerMetricKeys(layers: Iterable<string>): Map<string, string> {
-  return metricKeys(layers, { prefix: "noise_scale/layer/", suffix: "/b_simple" });
+/** The key `noise_scale/layer/<name>/b_simple` of each layer, as `metricKeys` makes them. */
+export function layerMetricKeys(layers: readonly string[]): Map<string, string> {
+  const keys = metricKeys(layers, { prefix: "noise_scale/layer/", suffix: "/b_simple" });
+  return new Map(layers.map((layer, index) => [layer, keys[index] ?? ""]));
 }
 
 function cleaned(name: string): string {

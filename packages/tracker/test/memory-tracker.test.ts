@@ -11,18 +11,18 @@ describeTracker("MemoryTracker", {
     const tracker = new MemoryTracker();
     return {
       createTracker: () => tracker,
-      target: (run) => ({ run }),
+      target: (run) => ({ id: run }),
       read: async (run) => {
-        const found = tracker.run(run);
-        if (found === undefined) throw new Error(`${run} was never opened`);
-        return found;
+        const held = tracker.runs.get(run);
+        if (held === undefined) throw new Error(`${run} was never opened`);
+        return { points: held.points, panels: [...held.panels.values()], note: held.note };
       },
       stop: async () => {},
     };
   },
   refusedTargets: {
-    "unknown field": { run: "r", url: "http://169.254.169.254" },
-    "not a name": { run: 7 },
+    "unknown field": { id: "r", url: "http://169.254.169.254" },
+    "not a name": { id: 7 },
     "an inherited name": JSON.parse('{"__proto__": {"run": "x"}}'),
   },
   createUnreachableTracker: (): Tracker => {
@@ -38,13 +38,13 @@ test("a failure before the delivery leaves nothing, one after it leaves the poin
   const run = await tracker.openRun({}, context);
   tracker.failNext(away);
   await expect(run.send({ points: [point(0)], panels: [] }, null)).rejects.toBe(away);
-  expect(tracker.run("r")?.points).toEqual([]);
+  expect(tracker.runs.get("r")?.points).toEqual([]);
 
-  tracker.failNext(away, { at: "answer-lost" });
+  tracker.failNext(away, "answer-lost");
   await expect(run.send({ points: [point(0)], panels: [] }, null)).rejects.toBe(away);
-  expect(tracker.run("r")?.points).toEqual([point(0)]);
+  expect(tracker.runs.get("r")?.points).toEqual([point(0)]);
   await run.send({ points: [point(0)], panels: [] }, null);
-  expect(tracker.run("r")?.points).toEqual([point(0)]);
+  expect(tracker.runs.get("r")?.points).toEqual([point(0)]);
 });
 
 test("a position that the run never answered is refused", async () => {
@@ -55,8 +55,18 @@ test("a position that the run never answered is refused", async () => {
 test("a test can wait for a delivery instead of sleeping", async () => {
   const tracker = new MemoryTracker();
   const run = await tracker.openRun({}, context);
-  const arrived = tracker.until((held) => (held.run("r")?.points.length ?? 0) >= 2);
+  const arrived = tracker.until((held) => (held.runs.get("r")?.points.length ?? 0) >= 2);
   const position = await run.send({ points: [point(0)], panels: [] }, null);
   await run.send({ points: [point(1)], panels: [] }, position);
   await arrived;
+});
+
+test("a tracker that is away stays away until it is back", async () => {
+  const tracker = new MemoryTracker();
+  const run = await tracker.openRun({}, context);
+  tracker.failure = away;
+  await expect(run.send({ points: [point(0)], panels: [] }, null)).rejects.toBe(away);
+  await expect(run.send({ points: [point(0)], panels: [] }, null)).rejects.toBe(away);
+  tracker.failure = undefined;
+  expect(await run.send({ points: [point(0)], panels: [] }, null)).toBe("1");
 });

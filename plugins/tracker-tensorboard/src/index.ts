@@ -1,0 +1,1 @@
+export { type TensorboardConfig, tensorboardTracker } from "./tensorboard-tracker.ts";

@@ -1,0 +1,33 @@
+import type { Delivery } from "@noisescale/tracker";
+import { bandPoints, customScalarsLayout } from "./layout.ts";
+import { pngSize } from "./png-size.ts";
+import { fileVersionEvent, imageEvent, layoutEvent, scalarEvent, textEvent } from "./summary.ts";
+import { tfRecord } from "./tf-record.ts";
+
+/**
+ * A delivery as TFRecords. The same delivery gives the same bytes: no clock is read, so that writing it again over itself
+ * changes nothing for a reader.
+ *
+ * @param opensFile - whether a file starts with it: version first, then the layout of the Custom Scalars tab
+ * @returns undefined where the delivery holds nothing
+ * @throws TrackerError, not retryable, where a panel is no PNG
+ */
+export function deliveryRecords(delivery: Delivery, opensFile: boolean): Buffer | undefined {
+  const { points, panels, note } = delivery;
+  const moments = [...points, ...panels, ...(note === undefined ? [] : [note])];
+  if (moments.length === 0) return undefined;
+
+  const events: Uint8Array[] = [];
+  if (opensFile) {
+    const timeMs = moments.reduce((earliest, moment) => Math.min(earliest, moment.timeMs), Number.POSITIVE_INFINITY);
+    events.push(fileVersionEvent(timeMs), layoutEvent(customScalarsLayout(), { step: 0, timeMs }));
+  }
+  for (const point of [...points, ...bandPoints(points)]) events.push(scalarEvent(point.key, point.value, point));
+  for (const panel of panels) {
+    const size = pngSize(panel.panel, panel.bytes);
+    const image = { title: panel.title, png: panel.bytes, ...size };
+    events.push(imageEvent(`noise_scale/panel/${panel.panel}`, image, panel));
+  }
+  if (note !== undefined) events.push(textEvent("noise_scale/note/text_summary", note.markdown, note));
+  return Buffer.concat(events.map(tfRecord));
+}
