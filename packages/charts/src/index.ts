@@ -1,0 +1,23 @@
+export { type Headline, headline, type SummaryRow, summaryMarkdown, summaryRows } from "./headline.ts";
+export { numberText, shortText, timesText } from "./number-text.ts";
+export {
+  type PanelData,
+  type PanelSeries,
+  type PanelSnapshot,
+  panelColumns,
+  type SeriesColumnName,
+  type Unit,
+  unitWords,
+} from "./panel-data.ts";
+export { fontFamily, type PanelConfiguration } from "./panel-frame.ts";
+export {
+  isPanelName,
+  type PanelName,
+  panelConfiguration,
+  panelMissing,
+  panelNames,
+  panelSubtitle,
+  panelText,
+  panelTitle,
+} from "./panels.ts";
+export { darkTheme, lightTheme, type Theme } from "./theme.ts";

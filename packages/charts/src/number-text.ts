@@ -1,0 +1,33 @@
+/** A batch size, count or noise scale for people: three significant digits, thousands grouped; from a million on in words. */
+export function numberText(value: number): string {
+  const size = Math.abs(value);
+  if (size >= 1e9) return `${significant(value / 1e9)} billion`;
+  if (size >= 1e6) return `${significant(value / 1e6)} million`;
+  if (size >= 100) return Math.round(value).toLocaleString("en-US");
+  return significant(value);
+}
+
+/** A tick or a small figure: 20k, 0.05, 3M; powers of ten where digits would run long. */
+export function shortText(value: number): string {
+  const size = Math.abs(value);
+  if (size >= 1e15 || (size > 0 && size < 1e-4)) return value.toExponential(0).replace("e+", "e");
+  if (size >= 1e9) return `${significant(value / 1e9)}G`;
+  if (size >= 1e6) return `${significant(value / 1e6)}M`;
+  if (size >= 1e4) return `${significant(value / 1e3)}k`;
+  return significant(value);
+}
+
+/** A gradient's square, which has no natural size. */
+export function squareText(value: number): string {
+  const size = Math.abs(value);
+  return size >= 0.001 && size < 1e5 ? significant(value) : value.toExponential(2);
+}
+
+/** A multiple such as 0.45× or 12×. */
+export function timesText(value: number): string {
+  return `${value >= 10 ? value.toFixed(0) : value.toFixed(2)}×`;
+}
+
+function significant(value: number): string {
+  return String(Number(value.toPrecision(3)));
+}

@@ -1,0 +1,81 @@
+/** What a batch size counts. */
+export type Unit = "example" | "token" | "timestep";
+
+type Known = number | null;
+
+/** The numbers of a run that the panels show, as the collector's snapshot names them. Unknown is null. */
+export interface PanelSnapshot {
+  readonly unit: Unit;
+  readonly step: Known;
+  readonly measurements: number;
+  readonly batch_size: Known;
+  readonly b_simple: Known;
+  readonly b_simple_low: Known;
+  readonly b_simple_high: Known;
+  readonly identifiable: boolean;
+  readonly gradient_squared_norm: Known;
+  readonly covariance_trace: Known;
+  readonly efficiency: Known;
+  readonly predicted: {
+    readonly min_steps: Known;
+    readonly min_steps_low: Known;
+    readonly min_steps_high: Known;
+    readonly min_units: Known;
+    readonly min_units_low: Known;
+    readonly min_units_high: Known;
+    readonly critical_batch_size: Known;
+    readonly critical_batch_size_low: Known;
+    readonly critical_batch_size_high: Known;
+  };
+  readonly recommendation: {
+    readonly batch_size: Known;
+    readonly batch_size_low: Known;
+    readonly batch_size_high: Known;
+    readonly calibrated: boolean;
+    readonly learning_rate_factor: Known;
+  };
+  readonly warnings: readonly { readonly code: string; readonly message: string }[];
+}
+
+export type SeriesColumnName =
+  | "b_simple"
+  | "b_simple_low"
+  | "b_simple_high"
+  | "gradient_squared_norm"
+  | "covariance_trace"
+  | "recommended_batch_size"
+  | "batch_size";
+
+/** Columns that the panels draw. */
+export const panelColumns: readonly SeriesColumnName[] = [
+  "b_simple",
+  "b_simple_low",
+  "b_simple_high",
+  "gradient_squared_norm",
+  "covariance_trace",
+  "recommended_batch_size",
+  "batch_size",
+];
+
+/** Columns of one length, in step order; a gap is null. */
+export interface PanelSeries {
+  readonly step: readonly number[];
+  readonly columns: { readonly [Column in SeriesColumnName]?: readonly Known[] | undefined };
+}
+
+/** One run as the panels show it. */
+export interface PanelData {
+  /** Free text; drawn and written as text only. */
+  readonly name: string;
+  readonly snapshot: PanelSnapshot;
+  readonly series: PanelSeries;
+  /** Other runs of the group, drawn behind in panel 1. */
+  readonly overlay?: readonly { readonly name: string; readonly series: PanelSeries }[];
+}
+
+/** Words for one and for many. */
+export const unitWords: Readonly<Record<Unit, string>> = {
+  example: "examples",
+  token: "tokens",
+  timestep: "time steps",
+};

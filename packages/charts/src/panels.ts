@@ -1,0 +1,89 @@
+import { type PanelData, unitWords } from "./panel-data.ts";
+import type { PanelConfiguration } from "./panel-frame.ts";
+import { frontierPanel, frontierText } from "./panels/frontier.ts";
+import { noiseScalePanel, noiseScaleText } from "./panels/noise-scale.ts";
+import { signalAndNoisePanel, signalAndNoiseText } from "./panels/signal-and-noise.ts";
+import { tradePanel, tradeText } from "./panels/trade.ts";
+import type { Theme } from "./theme.ts";
+
+export const panelNames = ["noise-scale", "frontier", "trade", "signal-and-noise"] as const;
+export type PanelName = (typeof panelNames)[number];
+
+interface Panel {
+  readonly title: string;
+  readonly subtitle: (data: PanelData) => string;
+  readonly configuration: (data: PanelData, theme: Theme) => PanelConfiguration;
+  readonly text: (data: PanelData) => string;
+  /** Why there is nothing to draw; undefined where there is. */
+  readonly missing: (data: PanelData) => string | undefined;
+}
+
+const noSeries = ({ series }: PanelData): string | undefined =>
+  series.step.length === 0 ? "No measurement has come yet." : undefined;
+const firstWarning = ({ snapshot }: PanelData, otherwise: string): string => snapshot.warnings[0]?.message ?? otherwise;
+
+const panels: Readonly<Record<PanelName, Panel>> = {
+  "noise-scale": {
+    title: "Noise scale",
+    subtitle: () => "B_simple with its 95 % interval; where the line stops, only the lower bound is known",
+    configuration: noiseScalePanel,
+    text: noiseScaleText,
+    missing: noSeries,
+  },
+  frontier: {
+    title: "Time against compute",
+    subtitle: () => "predicted for what this run has reached, with outer bounds; both double at the open circle",
+    configuration: frontierPanel,
+    text: frontierText,
+    missing: (data) =>
+      data.snapshot.predicted.critical_batch_size === null
+        ? firstWarning(data, "The frontier cannot be predicted yet.")
+        : undefined,
+  },
+  trade: {
+    title: "What another batch size costs",
+    subtitle: ({ snapshot }) =>
+      `multiples of the least steps and the least ${unitWords[snapshot.unit]}, at B_simple now`,
+    configuration: tradePanel,
+    text: tradeText,
+    missing: (data) =>
+      data.snapshot.b_simple === null
+        ? firstWarning(data, "What another batch size costs is not known yet.")
+        : undefined,
+  },
+  "signal-and-noise": {
+    title: "Signal and noise",
+    subtitle: () => "|G|² and tr Σ, averaged apart",
+    configuration: signalAndNoisePanel,
+    text: signalAndNoiseText,
+    missing: noSeries,
+  },
+};
+
+export function isPanelName(name: string): name is PanelName {
+  return panelNames.some((panel) => panel === name);
+}
+
+export function panelTitle(panel: PanelName): string {
+  return panels[panel].title;
+}
+
+/** A line that says what is drawn. */
+export function panelSubtitle(panel: PanelName, data: PanelData): string {
+  return panels[panel].subtitle(data);
+}
+
+/** A panel as a Chart.js configuration; the same one makes the page, the HTML file and the picture. */
+export function panelConfiguration(panel: PanelName, data: PanelData, theme: Theme): PanelConfiguration {
+  return panels[panel].configuration(data, theme);
+}
+
+/** The panel's numbers in words, for readers who do not see it. */
+export function panelText(panel: PanelName, data: PanelData): string {
+  return panels[panel].text(data);
+}
+
+/** Why the panel has nothing to draw yet; undefined where it has. */
+export function panelMissing(panel: PanelName, data: PanelData): string | undefined {
+  return panels[panel].missing(data);
+}

@@ -1,0 +1,45 @@
+import type { LineLabel } from "../line-labels.ts";
+import { logRange } from "../log-axis.ts";
+import { squareText } from "../number-text.ts";
+import type { PanelData } from "../panel-data.ts";
+import { lineDataset, type PanelConfiguration, type PanelPoint, panelFrame } from "../panel-frame.ts";
+import type { Theme } from "../theme.ts";
+import { pointsOf } from "./noise-scale.ts";
+
+/** Panel 2: |G|² and tr Σ, averaged apart. A value ≤ 0 has no place on a log axis: a gap. */
+export function signalAndNoisePanel({ series }: PanelData, theme: Theme): PanelConfiguration {
+  const signal = positive(pointsOf(series, "gradient_squared_norm"));
+  const noise = positive(pointsOf(series, "covariance_trace"));
+  const labels = [label(noise, "noise tr Σ", theme.orange), label(signal, "signal |G|²", theme.blue)].flat();
+  const first = series.step[0] ?? 0;
+  return panelFrame(theme, {
+    datasets: [lineDataset(signal, theme.blue), lineDataset(noise, theme.orange)],
+    x: { kind: "linear", title: "step", min: first, max: Math.max(series.step.at(-1) ?? 1, first + 1) },
+    y: {
+      kind: "log",
+      title: "gradient²",
+      range: logRange(
+        [...signal, ...noise].map(({ y }) => y),
+        { min: 0.1, max: 10 },
+      ),
+    },
+    labels,
+  });
+}
+
+export function signalAndNoiseText({ snapshot }: PanelData): string {
+  const { gradient_squared_norm: signal, covariance_trace: noise } = snapshot;
+  if (signal === null || noise === null) return "|G|² and tr Σ are not known yet.";
+  return `|G|² is ${squareText(signal)} and tr Σ is ${squareText(noise)}, each averaged over the last steps.`;
+}
+
+function positive(points: readonly PanelPoint[]): PanelPoint[] {
+  return points.map(({ x, y }) => ({ x, y: y !== null && y > 0 ? y : null }));
+}
+
+function label(points: readonly PanelPoint[], text: string, color: string): LineLabel[] {
+  const last = points.findLast(({ y }) => y !== null);
+  return last?.y === undefined || last.y === null
+    ? []
+    : [{ text, color, x: last.x, y: last.y, align: "left", position: "above" }];
+}
