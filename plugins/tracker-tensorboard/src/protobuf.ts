@@ -20,6 +20,15 @@ export function doubleField(number: number, value: number): Field {
   return field;
 }
 
+/** float: wire type 5. */
+export function floatField(number: number, value: number): Field {
+  const key = varint(number * 8 + 5);
+  const field = Buffer.alloc(key.length + 4);
+  field.set(key);
+  field.writeFloatLE(value, key.length);
+  return field;
+}
+
 /** string, bytes or an embedded message: wire type 2. */
 export function bytesField(number: number, value: Uint8Array | string): Field {
   const bytes = typeof value === "string" ? Buffer.from(value, "utf8") : value;

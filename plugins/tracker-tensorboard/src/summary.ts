@@ -1,4 +1,4 @@
-import { bytesField, doubleField, message, varintField } from "./protobuf.ts";
+import { bytesField, doubleField, floatField, message, varintField } from "./protobuf.ts";
 
 /** When something was: an event's step and wall time. */
 export interface Moment {
@@ -8,7 +8,7 @@ export interface Moment {
 }
 
 // Numbers of fields and enums: tensorboard/compat/proto/{event,summary,tensor,types}.proto.
-const dataType = { double: 2, string: 7 } as const;
+const dataType = { float: 1, string: 7 } as const;
 const dataClass = { scalar: 1, tensor: 2, blobSequence: 3 } as const;
 
 /** The event that every file starts with. */
@@ -16,9 +16,18 @@ export function fileVersionEvent(timeMs: number): Uint8Array {
   return message(doubleField(1, timeMs / 1000), bytesField(3, "brain.Event:2"));
 }
 
-/** A scalar as a tensor of one double: `simple_value` would round it to 24 bits, and overflow at 3.4e38. */
+/**
+ * Whether TensorBoard can show a value. It keeps scalars as floats of 32 bits, and its default loader shows nothing of a
+ * tensor of doubles (seen in 2.21); outside a float's range a value would become infinity or 0.
+ */
+export function isShowable(value: number): boolean {
+  const kept = Math.fround(value);
+  return Number.isFinite(kept) && (kept !== 0 || value === 0);
+}
+
+/** A scalar, rounded to the 24 bits of a float. */
 export function scalarEvent(tag: string, value: number, at: Moment): Uint8Array {
-  const tensor = message(varintField(1, dataType.double), bytesField(2, ""), doubleField(6, value));
+  const tensor = message(varintField(1, dataType.float), bytesField(2, ""), floatField(5, value));
   return summaryEvent(tag, tensor, metadata("scalars", dataClass.scalar), at);
 }
 

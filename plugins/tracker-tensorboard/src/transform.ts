@@ -1,7 +1,7 @@
 import type { Delivery } from "@noisescale/tracker";
 import { bandPoints, customScalarsLayout } from "./layout.ts";
 import { pngSize } from "./png-size.ts";
-import { fileVersionEvent, imageEvent, layoutEvent, scalarEvent, textEvent } from "./summary.ts";
+import { fileVersionEvent, imageEvent, isShowable, layoutEvent, scalarEvent, textEvent } from "./summary.ts";
 import { tfRecord } from "./tf-record.ts";
 
 /**
@@ -9,11 +9,12 @@ import { tfRecord } from "./tf-record.ts";
  * changes nothing for a reader.
  *
  * @param opensFile - whether a file starts with it: version first, then the layout of the Custom Scalars tab
- * @returns undefined where the delivery holds nothing
+ * @returns undefined where the delivery holds nothing that TensorBoard can show
  * @throws TrackerError, not retryable, where a panel is no PNG
  */
 export function deliveryRecords(delivery: Delivery, opensFile: boolean): Buffer | undefined {
-  const { points, panels, note } = delivery;
+  const { panels, note } = delivery;
+  const points = delivery.points.filter((point) => isShowable(point.value));
   const moments = [...points, ...panels, ...(note === undefined ? [] : [note])];
   if (moments.length === 0) return undefined;
 

@@ -1,0 +1,58 @@
+"""Reads run directories with the tensorboard package: a directory a line on standard input, a JSON object a line back."""
+
+import base64
+import json
+import sys
+
+from tensorboard.backend.event_processing import event_accumulator
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.util import tensor_util
+
+KEEP_ALL = {event_accumulator.TENSORS: 0}
+
+
+def read(directory):
+    accumulator = event_accumulator.EventAccumulator(directory, size_guidance=KEEP_ALL)
+    accumulator.Reload()
+    read_back = {"scalars": {}, "images": {}, "texts": {}, "layout": None, "classes": {}}
+    for tag in accumulator.Tags()["tensors"]:
+        metadata = accumulator.SummaryMetadata(tag)
+        plugin = metadata.plugin_data.plugin_name
+        read_back["classes"][tag] = [plugin, metadata.data_class]
+        events = accumulator.Tensors(tag)
+        arrays = [tensor_util.make_ndarray(event.tensor_proto) for event in events]
+        if plugin == "scalars":
+            read_back["scalars"][tag] = [
+                [event.step, event.wall_time, array.item()] for event, array in zip(events, arrays)
+            ]
+        elif plugin == "images":
+            read_back["images"][tag] = {
+                "title": metadata.display_name,
+                "events": [
+                    [event.step, int(array[0]), int(array[1]), base64.b64encode(array[2]).decode()]
+                    for event, array in zip(events, arrays)
+                ],
+            }
+        elif plugin == "text":
+            read_back["texts"][tag] = [[event.step, array.item().decode()] for event, array in zip(events, arrays)]
+        elif plugin == "custom_scalars":
+            layout = layout_pb2.Layout.FromString(arrays[-1].item())
+            read_back["layout"] = [
+                [
+                    category.title,
+                    [
+                        [
+                            chart.title,
+                            list(chart.multiline.tag),
+                            [[series.value, series.lower, series.upper] for series in chart.margin.series],
+                        ]
+                        for chart in category.chart
+                    ],
+                ]
+                for category in layout.category
+            ]
+    return read_back
+
+
+for line in sys.stdin:
+    print(json.dumps(read(json.loads(line))), flush=True)

@@ -1,0 +1,73 @@
+// Makes .cache/venv from test/tools/requirements.txt, with its interpreter at .cache/venv/bin/python. Done once per content
+// of that file. `node test/tools/set-up-python.mjs` runs it alone.
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const venv = join(root, ".cache/venv");
+const requirements = join(root, "test/tools/requirements.txt");
+const oldestPython = [3, 10];
+
+/** The interpreter that the tests call. */
+export const venvPython = join(venv, "bin/python");
+
+/**
+ * @param {(line: string) => void} say
+ * @throws Error with a sentence for the person who runs the tests
+ */
+export function setUpPython(say) {
+  const key = createHash("sha256").update(readFileSync(requirements)).digest("hex");
+  const stamp = join(venv, "requirements.sha256");
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === key) return;
+
+  const python = findPython();
+  say(`installing the Python packages of test/tools/requirements.txt into .cache/venv (once, a minute or two)`);
+  rmSync(venv, { recursive: true, force: true });
+  run(python, ["-m", "venv", venv], `The venv could not be made. On Debian and Ubuntu: apt-get install python3-venv.`);
+  run(
+    venvPython,
+    ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement", requirements],
+    "The Python packages could not be installed. Is the package index reachable?",
+  );
+  writeFileSync(stamp, key);
+}
+
+/** @returns {string} the first interpreter on PATH that is recent enough */
+function findPython() {
+  for (const name of ["python3", "python", "python3.13", "python3.12", "python3.11", "python3.10"]) {
+    const answer = spawnSync(name, ["-c", "import sys; print(sys.version_info[0], sys.version_info[1])"]);
+    const [major = 0, minor = 0] = String(answer.stdout ?? "")
+      .trim()
+      .split(" ")
+      .map(Number);
+    if (answer.status === 0 && major === oldestPython[0] && minor >= oldestPython[1]) return name;
+  }
+  throw new Error(
+    `The tests read TensorBoard and MLflow back with their Python packages, and found no Python ≥ ${oldestPython.join(".")} ` +
+      `on PATH. Install one (Debian, Ubuntu: apt-get install python3 python3-venv) and run again.`,
+  );
+}
+
+/**
+ * @param {string} command
+ * @param {string[]} args
+ * @param {string} advice
+ */
+function run(command, args, advice) {
+  const done = spawnSync(command, args, { encoding: "utf8", maxBuffer: 1 << 26 });
+  if (done.status === 0) return;
+  rmSync(venv, { recursive: true, force: true });
+  throw new Error(`${advice}\n${done.stdout ?? ""}${done.stderr ?? done.error?.message ?? ""}`.trim());
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  try {
+    setUpPython((line) => console.error(line));
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    process.exitCode = 1;
+  }
+}
