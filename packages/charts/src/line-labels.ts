@@ -14,7 +14,7 @@ export interface LineLabel {
 }
 
 const fontSize = 12;
-const gap = 4;
+const gap = 9;
 
 interface Box {
   left: number;
