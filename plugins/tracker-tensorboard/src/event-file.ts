@@ -10,7 +10,7 @@ export interface FilePosition {
   readonly length: number;
 }
 
-export const startOfRun: FilePosition = { file: 1, length: 0 };
+const startOfRun: FilePosition = { file: 1, length: 0 };
 
 /** Reads a position as `formatPosition` wrote it. */
 export function parsePosition(position: string | null): FilePosition {
@@ -29,7 +29,7 @@ export function formatPosition(position: FilePosition): string {
 }
 
 /** `tfevents` makes it an event file; the count comes before the name, so that the names sort as the files follow. */
-export function eventFileName(run: string, file: number): string {
+function eventFileName(run: string, file: number): string {
   return `events.out.tfevents.${String(file).padStart(10, "0")}.noisescale.${run}`;
 }
 
