@@ -1,0 +1,226 @@
+import { RunEstimator, StateVersionError } from "@noisescale/statistics";
+import { effectiveSegments, supersededFrom } from "./attempts.ts";
+import { type RunMeasurement, toObservation } from "./run-measurement.ts";
+import { toRunSettings } from "./run-settings.ts";
+import { seriesRowWidth, writeSeriesRow } from "./series-row.ts";
+import type { AttemptStart, FoldPosition, RunRow, StoreTransaction } from "./store/store.ts";
+
+/** Measurements between two checkpoints: what a late step costs at most. */
+export const checkpointEvery = 10_000;
+
+/** Runs whose estimators are held in memory. */
+const heldRuns = 256;
+
+/** Series rows that a refold holds before it writes them. */
+const refoldRowsHeld = 4096;
+
+interface HeldFold {
+  readonly version: number;
+  readonly estimator: RunEstimator;
+  readonly attempts: readonly AttemptStart[];
+}
+
+/** What a fold changed. */
+export interface FoldResult {
+  readonly estimator: RunEstimator;
+  /** Undefined where the run has no measurement. */
+  readonly position: Omit<FoldPosition, "state"> | undefined;
+  /** Rows that this fold wrote at the end of the series; after a refold only the last one. */
+  readonly rows: Float64Array;
+}
+
+/**
+ * Keeps each run's estimator equal to the fold, in order of step, of the measurements that count: of each attempt those
+ * before the first step of any higher attempt. State, checkpoints and series are written in the caller's transaction.
+ */
+export class Fold {
+  readonly #held = new Map<number, HeldFold>();
+
+  /** Folds what was just inserted. @param inserted - new measurements of this run, in any order */
+  async extend(transaction: StoreTransaction, run: RunRow, inserted: readonly RunMeasurement[]): Promise<FoldResult> {
+    const held = await this.#load(transaction, run);
+    if (held === undefined) return this.rebuild(transaction, run);
+    const attempts = withAttempts(held.attempts, inserted);
+    const counted = inserted.filter(({ attempt, step }) => step < supersededFrom(attempts, attempt));
+    counted.sort((one, other) => one.step - other.step);
+    const last = run.fold?.step ?? -1;
+    const first = counted[0];
+    if (first === undefined) {
+      return { estimator: held.estimator, position: run.fold, rows: new Float64Array(0) };
+    }
+    this.forget(run.id);
+    if (first.step <= last) return this.#refold(transaction, run, attempts, first.step);
+
+    const folding = new Folding(transaction, run.id, held.estimator, run.fold);
+    for (const measurement of counted) await folding.add(measurement);
+    return this.#save(run, folding, attempts);
+  }
+
+  /** The fold as it stands, with its last row; folded again where its state is of another version. */
+  async current(transaction: StoreTransaction, run: RunRow): Promise<FoldResult> {
+    const estimator = this.estimator(run);
+    if (estimator === undefined) return this.rebuild(transaction, run);
+    const last = run.fold === undefined ? undefined : await transaction.seriesRow(run.id, run.fold.measurements - 1);
+    return { estimator, position: run.fold, rows: last ?? new Float64Array(0) };
+  }
+
+  /** Folds the run again from its measurements, without any state. */
+  async rebuild(transaction: StoreTransaction, run: RunRow): Promise<FoldResult> {
+    this.forget(run.id);
+    return this.#refold(transaction, run, await transaction.attemptStarts(run.id), 0);
+  }
+
+  /** The run's estimator, from the store's state; undefined where that is of another version of the statistics. */
+  estimator(run: RunRow): RunEstimator | undefined {
+    const held = this.#held.get(run.id);
+    if (held?.version === run.version) return held.estimator;
+    return readEstimator(run, run.fold?.state);
+  }
+
+  /** After a rollback what is held may be ahead of the store. */
+  forget(runId: number): void {
+    this.#held.delete(runId);
+  }
+
+  forgetAll(): void {
+    this.#held.clear();
+  }
+
+  async #load(transaction: StoreTransaction, run: RunRow): Promise<HeldFold | undefined> {
+    const held = this.#held.get(run.id);
+    if (held?.version === run.version) return held;
+    const estimator = readEstimator(run, run.fold?.state);
+    if (estimator === undefined) return undefined;
+    return { version: run.version, estimator, attempts: await transaction.attemptStarts(run.id) };
+  }
+
+  async #refold(
+    transaction: StoreTransaction,
+    run: RunRow,
+    attempts: readonly AttemptStart[],
+    fromStep: number,
+  ): Promise<FoldResult> {
+    const found = await transaction.checkpointBefore(run.id, fromStep);
+    const estimator = readEstimator(run, found?.state);
+    // A checkpoint of another version of the statistics: from the first measurement.
+    const checkpoint = estimator === undefined ? undefined : found;
+    await transaction.deleteCheckpointsFrom(run.id, checkpoint === undefined ? 0 : checkpoint.step + 1);
+    const folding = new Folding(transaction, run.id, estimator ?? newEstimator(run), checkpoint, refoldRowsHeld);
+    await folding.truncate();
+    for (const { attempt, from, to } of effectiveSegments(attempts, (checkpoint?.step ?? -1) + 1)) {
+      for await (const measurement of transaction.measurements(run.id, attempt, { from, to })) {
+        await folding.add(measurement);
+      }
+    }
+    const result = await this.#save(run, folding, attempts);
+    return { ...result, rows: result.rows.subarray(-seriesRowWidth) };
+  }
+
+  async #save(run: RunRow, folding: Folding, attempts: readonly AttemptStart[]): Promise<FoldResult> {
+    const result = await folding.save();
+    this.#held.delete(run.id);
+    this.#held.set(run.id, { version: run.version + 1, estimator: result.estimator, attempts });
+    const oldest = this.#held.keys().next();
+    if (this.#held.size > heldRuns && oldest.done !== true) this.#held.delete(oldest.value);
+    return result;
+  }
+}
+
+function newEstimator(run: RunRow): RunEstimator {
+  return new RunEstimator(toRunSettings(run.declaration));
+}
+
+function readEstimator(run: RunRow, state: Uint8Array | undefined): RunEstimator | undefined {
+  if (state === undefined) return newEstimator(run);
+  try {
+    return RunEstimator.deserialize(state, toRunSettings(run.declaration));
+  } catch (error) {
+    if (error instanceof StateVersionError) return undefined;
+    throw error;
+  }
+}
+
+function withAttempts(known: readonly AttemptStart[], inserted: readonly RunMeasurement[]): readonly AttemptStart[] {
+  const starts = new Map(known.map(({ attempt, firstStep }) => [attempt, firstStep]));
+  let changed = false;
+  for (const { attempt, step } of inserted) {
+    if (step >= (starts.get(attempt) ?? Number.POSITIVE_INFINITY)) continue;
+    starts.set(attempt, step);
+    changed = true;
+  }
+  if (!changed) return known;
+  return [...starts].sort(([one], [other]) => one - other).map(([attempt, firstStep]) => ({ attempt, firstStep }));
+}
+
+/** One pass over measurements in order of step. */
+class Folding {
+  readonly #transaction: StoreTransaction;
+  readonly #runId: number;
+  readonly #estimator: RunEstimator;
+  readonly #rowsHeld: number;
+  #position: Omit<FoldPosition, "state"> | undefined;
+  #rows = new Float64Array(64 * seriesRowWidth);
+  #count = 0;
+
+  constructor(
+    transaction: StoreTransaction,
+    runId: number,
+    estimator: RunEstimator,
+    start: Omit<FoldPosition, "state"> | undefined,
+    rowsHeld = Number.POSITIVE_INFINITY,
+  ) {
+    this.#transaction = transaction;
+    this.#runId = runId;
+    this.#estimator = estimator;
+    this.#position = start;
+    this.#rowsHeld = rowsHeld;
+  }
+
+  /** Removes the series' rows after the start. */
+  async truncate(): Promise<void> {
+    await this.#transaction.writeSeries(this.#runId, this.#position?.measurements ?? 0, new Float64Array(0));
+  }
+
+  async add(measurement: RunMeasurement): Promise<void> {
+    const before = this.#position;
+    if (before !== undefined && before.attempt !== measurement.attempt) await this.#checkpoint(before);
+    const point = this.#estimator.add(toObservation(measurement));
+    if (this.#count * seriesRowWidth === this.#rows.length) {
+      if (this.#count >= this.#rowsHeld) await this.#write();
+      else this.#grow();
+    }
+    writeSeriesRow(this.#rows, this.#count, point, measurement);
+    this.#count += 1;
+    const { attempt, step, timeMs } = measurement;
+    this.#position = { attempt, step, timeMs, measurements: (before?.measurements ?? 0) + 1 };
+    if (this.#position.measurements % checkpointEvery === 0) await this.#checkpoint(this.#position);
+  }
+
+  async save(): Promise<FoldResult> {
+    const rows = this.#rows.slice(0, this.#count * seriesRowWidth);
+    await this.#write();
+    const position = this.#position;
+    await this.#transaction.saveFold(
+      this.#runId,
+      position === undefined ? undefined : { ...position, state: this.#estimator.serialize() },
+    );
+    return { estimator: this.#estimator, position, rows };
+  }
+
+  async #checkpoint(position: Omit<FoldPosition, "state">): Promise<void> {
+    await this.#transaction.putCheckpoint(this.#runId, { ...position, state: this.#estimator.serialize() });
+  }
+
+  async #write(): Promise<void> {
+    if (this.#count === 0) return;
+    const first = (this.#position?.measurements ?? 0) - this.#count;
+    await this.#transaction.writeSeries(this.#runId, first, this.#rows.subarray(0, this.#count * seriesRowWidth));
+    this.#count = 0;
+  }
+
+  #grow(): void {
+    const grown = new Float64Array(this.#rows.length * 2);
+    grown.set(this.#rows);
+    this.#rows = grown;
+  }
+}

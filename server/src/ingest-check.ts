@@ -1,0 +1,73 @@
+import { fieldErrors, type Measurement, measurementSchema, type Rejection } from "@noisescale/protocol";
+import { covarianceTraceOf, gradientSquaredNormOf, type RunSettings, withoutReplacement } from "@noisescale/statistics";
+import { type RunMeasurement, toRunMeasurement } from "./run-measurement.ts";
+
+/** A good record of a request with its place there. */
+export interface IndexedMeasurement {
+  readonly index: number;
+  readonly measurement: RunMeasurement;
+}
+
+export interface CheckedRecords {
+  readonly good: IndexedMeasurement[];
+  readonly rejected: Rejection[];
+}
+
+/** A record as it came, or why its line could not be read. */
+export type IncomingRecord = { readonly value: unknown } | { readonly unreadable: string };
+
+/** @param firstIndex - place of the first record in the request */
+export function checkRecords(
+  records: readonly IncomingRecord[],
+  firstIndex: number,
+  settings: RunSettings,
+): CheckedRecords {
+  const checked: CheckedRecords = { good: [], rejected: [] };
+  records.forEach((record, place) => {
+    const index = firstIndex + place;
+    if ("unreadable" in record) {
+      checked.rejected.push({ index, path: "", message: record.unreadable });
+      return;
+    }
+    const parsed = measurementSchema.safeParse(record.value);
+    const errors = parsed.success ? overflows(parsed.data, settings) : fieldErrors(parsed.error);
+    if (parsed.success && errors.length === 0) {
+      checked.good.push({ index, measurement: toRunMeasurement(parsed.data) });
+      return;
+    }
+    // One record, one rejection: its first field at fault, and how many more there are.
+    const [first] = errors;
+    const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : "";
+    checked.rejected.push({
+      index,
+      path: first?.path ?? "",
+      message: `${first?.message ?? "is not understood"}${more}`,
+    });
+  });
+  return checked;
+}
+
+/**
+ * Numbers that are finite but whose estimates or second moments are not: one of them would leave every average of the run
+ * not finite for good.
+ */
+function overflows(measurement: Measurement, { datasetUnits }: RunSettings): { path: string; message: string }[] {
+  const { small, big, layers, units } = measurement;
+  const tooLarge = (smallSquaredNorm: number, bigSquaredNorm: number): boolean => {
+    const pair = {
+      small: { batchSize: small.batch_size, meanSquaredNorm: smallSquaredNorm },
+      big: { batchSize: big.batch_size, squaredNorm: bigSquaredNorm },
+    };
+    const trace = covarianceTraceOf(pair);
+    const plain = gradientSquaredNormOf(pair);
+    const signal = datasetUnits === undefined ? plain : withoutReplacement(plain, trace, datasetUnits);
+    return !Number.isFinite(trace * trace) || !Number.isFinite((signal * big.batch_size) ** 2);
+  };
+  const message = "is too large: the square of its estimate is not finite";
+  if (tooLarge(small.squared_norm, big.squared_norm)) return [{ path: "small.squared_norm", message }];
+  if (units !== undefined && !Number.isFinite(units * units)) return [{ path: "units", message }];
+  for (const [name, [smallSquaredNorm, bigSquaredNorm]] of layers ?? []) {
+    if (tooLarge(smallSquaredNorm, bigSquaredNorm)) return [{ path: `layers.${name}`, message }];
+  }
+  return [];
+}

@@ -1,0 +1,253 @@
+import { randomUUID } from "node:crypto";
+import { type Delivery, TrackerError, type TrackerRun } from "@noisescale/tracker";
+import type { Logger } from "pino";
+import type { Fold } from "../fold.ts";
+import type { QueueRow, Store } from "../store/store.ts";
+import type { ConfiguredTracker } from "./configured-tracker.ts";
+import { makeDeliveries } from "./deliveries.ts";
+import type { RunPanels } from "./run-panels.ts";
+
+/** How often a sender looks for what is due without being woken [ms]. */
+const lookEveryMs = 1000;
+/** A sender that dies lets its queue go after this [ms]. */
+const leaseMs = 5 * 60_000;
+/** A send that takes longer counts as failed [ms]. */
+const sendTimeoutMs = 2 * 60_000;
+const firstRetryMs = 1000;
+const longestRetryMs = 5 * 60_000;
+/** Runs of the tracker that stay open. */
+const openRunsHeld = 64;
+
+interface OpenRun {
+  /** The words that it was opened with. */
+  readonly target: string;
+  readonly run: TrackerRun;
+}
+
+export interface OutboxWorkerParts {
+  readonly store: Store;
+  readonly fold: Fold;
+  readonly panels: RunPanels;
+  readonly logger: Logger;
+  delivered(succeeded: boolean): void;
+}
+
+/**
+ * Sends one tracker's queues, one after the other, each in order. Every tracker has a worker of its own, so that one which
+ * does not answer holds up no other.
+ */
+export class OutboxWorker {
+  readonly #name: string;
+  readonly #configured: ConfiguredTracker;
+  readonly #parts: OutboxWorkerParts;
+  readonly #owner: string = randomUUID();
+  readonly #open = new Map<number, OpenRun>();
+  #wake: (() => void) | undefined;
+  #woken = false;
+  /** Once set, the loop ends when nothing is due or at this time [Unix ms]. */
+  #finishBy: number | undefined;
+  /** The store may be closed: a send that is still under way is not acknowledged, and is sent again after the next start. */
+  #abandoned = false;
+  #loop: Promise<void> | undefined;
+
+  constructor(name: string, configured: ConfiguredTracker, parts: OutboxWorkerParts) {
+    this.#name = name;
+    this.#configured = configured;
+    this.#parts = parts;
+  }
+
+  start(): void {
+    this.#loop = this.#run();
+  }
+
+  /** Something may be due. */
+  wake(): void {
+    this.#woken = true;
+    this.#wake?.();
+  }
+
+  /** Sends what is due, for a bounded time, and ends; the rest stays in the outbox. */
+  async finish(withinMs: number): Promise<void> {
+    this.#finishBy = Date.now() + withinMs;
+    this.wake();
+    const late = Promise.withResolvers<void>();
+    const timer = setTimeout(late.resolve, withinMs);
+    await Promise.race([this.#loop, late.promise]);
+    clearTimeout(timer);
+    this.#abandoned = true;
+    await Promise.allSettled([...this.#open.values()].map(({ run }) => run.close()));
+    this.#open.clear();
+  }
+
+  async #run(): Promise<void> {
+    for (;;) {
+      this.#woken = false;
+      const last = this.#finishBy !== undefined;
+      try {
+        await this.#makeOverdue();
+        while (Date.now() < (this.#finishBy ?? Number.POSITIVE_INFINITY) && (await this.#sendNext())) {}
+      } catch (error) {
+        if (this.#abandoned) return;
+        this.#parts.logger.error({ err: error, tracker: this.#name }, "the outbox could not be read");
+      }
+      if (last) return;
+      await this.#wait();
+    }
+  }
+
+  async #wait(): Promise<void> {
+    if (this.#woken) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, lookEveryMs);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#wake = undefined;
+  }
+
+  /** Runs that went quiet before their next points were due get them now. */
+  async #makeOverdue(): Promise<void> {
+    const { store, fold } = this.#parts;
+    const nowMs = Date.now();
+    const everyMs = this.#configured.tracker.capabilities.pushEverySeconds * 1000;
+    const due = await store.overdueRuns(this.#name, nowMs - everyMs);
+    for (const name of due) {
+      await store.transaction(async (transaction) => {
+        const run = await transaction.lockRun(name);
+        if (run === undefined) return;
+        const trackers = new Map([[this.#name, this.#configured]]);
+        const current = await fold.current(transaction, run);
+        await makeDeliveries(transaction, run, current, trackers, nowMs, { overdue: this.#name });
+      });
+    }
+  }
+
+  /** @returns false where nothing is due */
+  async #sendNext(): Promise<boolean> {
+    const { store } = this.#parts;
+    const nowMs = Date.now();
+    if (!(await store.hasDueQueue(this.#name, nowMs))) return false;
+    const claimed = await store.transaction(async (transaction) => {
+      const queue = await transaction.leaseQueue(this.#name, this.#owner, nowMs, nowMs + leaseMs);
+      if (queue === undefined) return undefined;
+      return { queue, rows: await transaction.claimDeliveries(queue.runId, this.#name) };
+    });
+    if (claimed === undefined) return false;
+    const { queue, rows } = claimed;
+    try {
+      const extras = await this.#extras(
+        queue,
+        rows.some(({ final }) => final),
+      );
+      const delivery: Delivery = { points: rows.flatMap(({ points }) => points), panels: [], ...extras?.parts };
+      const open = await this.#openRun(queue);
+      const position = await withTimeout(open.send(delivery, queue.position), this.#name);
+      if (this.#abandoned) return false;
+      await store.transaction((transaction) =>
+        transaction.acknowledge(queue.runId, this.#name, this.#owner, {
+          position,
+          url: open.url,
+          panelsMs: extras?.madeMs ?? queue.panelsMs,
+        }),
+      );
+      this.#parts.delivered(true);
+    } catch (error) {
+      if (this.#abandoned) return false;
+      await this.#refused(queue, error);
+    }
+    return true;
+  }
+
+  /** Panels and note, where they are due. */
+  async #extras(
+    queue: QueueRow,
+    final: boolean,
+  ): Promise<{ readonly parts: Pick<Delivery, "panels" | "note">; readonly madeMs: number } | undefined> {
+    const { capabilities } = this.#configured.tracker;
+    const madeMs = Date.now();
+    if (!final && madeMs - queue.panelsMs < capabilities.pushPanelsEverySeconds * 1000) return undefined;
+    if (capabilities.panels.length === 0 && !capabilities.note) return undefined;
+    try {
+      const parts = await this.#parts.panels.render(queue.run, capabilities);
+      return parts === undefined ? undefined : { parts, madeMs };
+    } catch (error) {
+      // The numbers go without their pictures.
+      this.#parts.logger.error({ err: error, run: queue.run, tracker: this.#name }, "panels could not be drawn");
+      return undefined;
+    }
+  }
+
+  async #openRun(queue: QueueRow): Promise<TrackerRun> {
+    const target = JSON.stringify(queue.target);
+    const held = this.#open.get(queue.runId);
+    if (held?.target === target) return held.run;
+    await this.#drop(queue.runId);
+    const row = await this.#parts.store.findRun(queue.run);
+    const run = await withTimeout(
+      this.#configured.tracker.openRun(queue.target, {
+        run: queue.run,
+        project: row?.declaration.project ?? queue.run,
+        name: row?.declaration.name ?? queue.run,
+      }),
+      this.#name,
+    );
+    this.#open.set(queue.runId, { target, run });
+    const oldest = this.#open.keys().next();
+    if (this.#open.size > openRunsHeld && oldest.done !== true) await this.#drop(oldest.value);
+    return run;
+  }
+
+  async #drop(runId: number): Promise<void> {
+    const held = this.#open.get(runId);
+    this.#open.delete(runId);
+    await held?.run.close();
+  }
+
+  async #refused(queue: QueueRow, error: unknown): Promise<void> {
+    const { logger, store } = this.#parts;
+    const known = error instanceof TrackerError ? error : undefined;
+    const parked = known !== undefined && !known.retryable;
+    const message = error instanceof Error ? error.message : String(error);
+    const waitMs =
+      known?.retryAfterSeconds === undefined ? retryWaitMs(queue.failures) : known.retryAfterSeconds * 1000;
+    logger.warn({ err: error, run: queue.run, tracker: this.#name, parked }, "delivery refused");
+    // What a failed send leaves behind is not known: the next one starts from a fresh run and the stored position.
+    await this.#drop(queue.runId).catch((closing: unknown) => {
+      logger.warn({ err: closing, run: queue.run, tracker: this.#name }, "the tracker's run could not be closed");
+    });
+    await store.transaction((transaction) =>
+      transaction.refuse(queue.runId, this.#name, this.#owner, {
+        message,
+        parked,
+        nextAttemptMs: Date.now() + waitMs,
+      }),
+    );
+    this.#parts.delivered(false);
+  }
+}
+
+/** Doubles with every failure; jittered, so that many queues do not come back at once. */
+function retryWaitMs(failures: number): number {
+  const ceiling = Math.min(firstRetryMs * 2 ** failures, longestRetryMs);
+  return ceiling / 2 + (Math.random() * ceiling) / 2;
+}
+
+async function withTimeout<T>(work: Promise<T>, tracker: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      reject(
+        new TrackerError(`${tracker}: no answer within ${sendTimeoutMs / 1000} s; it is tried again`, {
+          retryable: true,
+        }),
+      );
+    }, sendTimeoutMs);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

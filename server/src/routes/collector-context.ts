@@ -1,0 +1,28 @@
+import type { Logger } from "pino";
+import type { CollectorMetrics } from "../collector-metrics.ts";
+import type { CollectorLimits } from "../config.ts";
+import type { Declarations } from "../declarations.ts";
+import type { Fold } from "../fold.ts";
+import type { Ingest } from "../ingest.ts";
+import type { LiveUpdates } from "../live-updates.ts";
+import type { ConfiguredTrackers } from "../outbox/configured-tracker.ts";
+import type { RunPanels } from "../outbox/run-panels.ts";
+import type { RunView } from "../run-view.ts";
+import type { Store } from "../store/store.ts";
+
+/** What the routes work with. */
+export interface CollectorContext {
+  readonly store: Store;
+  readonly fold: Fold;
+  readonly ingest: Ingest;
+  readonly declarations: Declarations;
+  readonly view: RunView;
+  readonly panels: RunPanels;
+  readonly live: LiveUpdates;
+  readonly metrics: CollectorMetrics;
+  readonly trackers: ConfiguredTrackers;
+  readonly limits: CollectorLimits;
+  readonly logger: Logger;
+  /** Wakes the senders of these trackers. */
+  wakeOutbox(trackers: ReadonlySet<string>): void;
+}

@@ -1,0 +1,84 @@
+import type { RunDetail, RunSummary, SeriesMetric, Snapshot } from "@noisescale/protocol";
+import type { Fold } from "./fold.ts";
+import { columnOf, seriesRowWidth, valueAt } from "./series-row.ts";
+import { toSnapshot } from "./snapshot.ts";
+import type { QueueRow, RunRow, Store } from "./store/store.ts";
+
+/** Values of a spark line. */
+const sparkValues = 64;
+
+/** What the collector answers of a run, read from the store. */
+export class RunView {
+  readonly #store: Store;
+  readonly #fold: Fold;
+
+  constructor(store: Store, fold: Fold) {
+    this.#store = store;
+    this.#fold = fold;
+  }
+
+  async summary(run: RunRow, queues?: readonly QueueRow[]): Promise<RunSummary> {
+    const count = run.fold?.measurements ?? 0;
+    const rows = await this.#store.seriesRows(run.id, sparkIndexes(count));
+    const last = rows.at(-1) ?? new Float64Array(seriesRowWidth).fill(Number.NaN);
+    const now = (metric: SeriesMetric): number | null => valueAt(last, 0, columnOf(metric));
+    return {
+      run: run.run,
+      project: run.declaration.project,
+      name: run.declaration.name ?? null,
+      group: run.declaration.group ?? null,
+      unit: run.declaration.unit,
+      state: run.state,
+      step: run.fold?.step ?? null,
+      time_ms: run.fold?.timeMs ?? null,
+      measurements: count,
+      batch_size: now("batch_size"),
+      b_simple: now("b_simple"),
+      b_simple_low: now("b_simple_low"),
+      recommended_batch_size: now("recommended_batch_size"),
+      spark: rows.map((row) => valueAt(row, 0, columnOf("b_simple"))),
+      trackers: (queues ?? (await this.#store.queues(run.id))).map(trackerState),
+    };
+  }
+
+  async detail(run: RunRow): Promise<RunDetail> {
+    const events = await this.#store.eventCounts(run.id);
+    return {
+      ...(await this.summary(run)),
+      tags: Object.fromEntries(run.declaration.tags ?? []),
+      events: events.map(({ kind, code, count, firstStep, lastStep }) => ({
+        kind,
+        code,
+        count,
+        first_step: firstStep,
+        last_step: lastStep,
+      })),
+    };
+  }
+
+  /** @throws Error where the state is of another version of the statistics: the run is folded anew when it is opened */
+  async snapshot(run: RunRow): Promise<Snapshot> {
+    const estimator = this.#fold.estimator(run);
+    if (estimator === undefined) throw new Error(`the state of run ${run.run} is not readable`);
+    // Taken at once: what the fold holds may go on while events are read.
+    const estimate = estimator.estimate();
+    return toSnapshot(estimate, {
+      run: run.run,
+      unit: run.declaration.unit,
+      attempt: run.fold?.attempt ?? 0,
+      timeMs: run.fold?.timeMs ?? null,
+      events: await this.#store.eventCounts(run.id),
+    });
+  }
+}
+
+/** Evenly spaced places of a series, its last among them. */
+function sparkIndexes(count: number): number[] {
+  if (count <= sparkValues) return Array.from({ length: count }, (_, i) => i);
+  return Array.from({ length: sparkValues }, (_, i) => Math.round((i * (count - 1)) / (sparkValues - 1)));
+}
+
+function trackerState(queue: QueueRow): RunSummary["trackers"][number] {
+  const state = queue.parked ? "parked" : queue.failures > 0 ? "retrying" : queue.backlog > 0 ? "waiting" : "ok";
+  return { name: queue.tracker, url: queue.url, state, backlog: queue.backlog, message: queue.message };
+}

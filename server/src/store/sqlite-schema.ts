@@ -1,0 +1,100 @@
+/** Raised with every change of the tables; a database of another version is refused. */
+export const schemaVersion = 1;
+
+/** The run's id leads every key, so that the data of a run lie together. Blobs are little-endian numbers of 64 bits. */
+export const schema = `
+CREATE TABLE runs (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  run TEXT NOT NULL UNIQUE,
+  declaration TEXT NOT NULL,
+  state TEXT NOT NULL,
+  created_ms INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  fold_attempt INTEGER,
+  fold_step INTEGER,
+  fold_time_ms REAL,
+  fold_measurements INTEGER,
+  fold_state BLOB
+) STRICT;
+
+CREATE TABLE measurements (
+  run INTEGER NOT NULL,
+  attempt INTEGER NOT NULL,
+  step INTEGER NOT NULL,
+  time_ms REAL NOT NULL,
+  units REAL,
+  small_batch_size REAL NOT NULL,
+  small_mean_squared_norm REAL NOT NULL,
+  small_count INTEGER NOT NULL,
+  big_batch_size REAL NOT NULL,
+  big_squared_norm REAL NOT NULL,
+  loss REAL,
+  learning_rate REAL,
+  named TEXT,
+  PRIMARY KEY (run, attempt, step)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE checkpoints (
+  run INTEGER NOT NULL,
+  step INTEGER NOT NULL,
+  attempt INTEGER NOT NULL,
+  time_ms REAL NOT NULL,
+  measurements INTEGER NOT NULL,
+  state BLOB NOT NULL,
+  PRIMARY KEY (run, step)
+) STRICT;
+
+CREATE TABLE series (
+  run INTEGER NOT NULL,
+  chunk INTEGER NOT NULL,
+  first_step INTEGER NOT NULL,
+  last_step INTEGER NOT NULL,
+  count INTEGER NOT NULL,
+  rows BLOB NOT NULL,
+  PRIMARY KEY (run, chunk)
+) STRICT;
+
+CREATE TABLE events (
+  run INTEGER NOT NULL,
+  attempt INTEGER NOT NULL,
+  step INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  code TEXT NOT NULL,
+  time_ms REAL NOT NULL,
+  count INTEGER NOT NULL,
+  PRIMARY KEY (run, attempt, step, kind, code)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE queues (
+  run INTEGER NOT NULL,
+  tracker TEXT NOT NULL,
+  target TEXT NOT NULL,
+  position TEXT,
+  url TEXT,
+  failures INTEGER NOT NULL DEFAULT 0,
+  next_attempt_ms REAL NOT NULL DEFAULT 0,
+  message TEXT,
+  parked INTEGER NOT NULL DEFAULT 0,
+  lease_owner TEXT,
+  lease_until_ms REAL NOT NULL DEFAULT 0,
+  made_ms REAL NOT NULL DEFAULT 0,
+  made_time_ms REAL NOT NULL DEFAULT 0,
+  made_measurements INTEGER NOT NULL DEFAULT 0,
+  layers_time_ms REAL NOT NULL DEFAULT 0,
+  panels_ms REAL NOT NULL DEFAULT 0,
+  PRIMARY KEY (run, tracker)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE outbox (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  run INTEGER NOT NULL,
+  tracker TEXT NOT NULL,
+  points TEXT NOT NULL,
+  final INTEGER NOT NULL,
+  claimed INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX outbox_queue ON outbox (run, tracker, id);
+`;
+
+/** Tables that hold a run's rows under its id. */
+export const runTables = ["measurements", "checkpoints", "series", "events", "queues", "outbox"] as const;

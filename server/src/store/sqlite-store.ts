@@ -1,0 +1,188 @@
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type { RunMeasurement } from "../run-measurement.ts";
+import type { SeriesChunk } from "../series-row.ts";
+import { dueQueues } from "./sqlite-outbox.ts";
+import { measurementRow, numbersOf, queueColumns, queueRow, runColumns, runRow } from "./sqlite-rows.ts";
+import { schema, schemaVersion } from "./sqlite-schema.ts";
+import { SqliteStatements } from "./sqlite-statements.ts";
+import { readSeriesRow, SqliteTransaction } from "./sqlite-transaction.ts";
+import type { EventCount, QueueRow, RunRow, StepRange, Store, StoreTransaction } from "./store.ts";
+
+/** Chunks read between two turns of the event loop, so that a long series holds up no other request. */
+const chunksPerTurn = 64;
+const measurementsPerPage = 2000;
+
+/**
+ * Store in one SQLite file. Each transaction is synced to disk before it returns (write-ahead log, synchronous=FULL).
+ * Reads have a connection of their own and see whole transactions only.
+ */
+export class SqliteStore implements Store {
+  readonly #writer: DatabaseSync;
+  readonly #reader: DatabaseSync;
+  readonly #write: SqliteStatements;
+  readonly #read: SqliteStatements;
+  #last: Promise<unknown> = Promise.resolve();
+  #closed = false;
+
+  /** @throws Error where the file is of another version of noisescale, or is no database */
+  constructor(file: string) {
+    mkdirSync(dirname(file), { recursive: true });
+    this.#writer = new DatabaseSync(file);
+    this.#writer.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000");
+    this.#migrate(file);
+    this.#reader = new DatabaseSync(file, { readOnly: true });
+    this.#reader.exec("PRAGMA busy_timeout = 5000");
+    this.#write = new SqliteStatements(this.#writer);
+    this.#read = new SqliteStatements(this.#reader);
+  }
+
+  transaction<T>(work: (transaction: StoreTransaction) => Promise<T>): Promise<T> {
+    const result = this.#last.then(async () => {
+      if (this.#closed) throw new Error("the store is closed");
+      this.#writer.exec("BEGIN IMMEDIATE");
+      try {
+        const value = await work(new SqliteTransaction(this.#write));
+        this.#writer.exec("COMMIT");
+        return value;
+      } catch (error) {
+        if (this.#writer.isTransaction) this.#writer.exec("ROLLBACK");
+        throw error;
+      }
+    });
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+
+  async findRun(run: string): Promise<RunRow | undefined> {
+    const row = this.#read.get(`SELECT ${runColumns} FROM runs WHERE run = ?`, run);
+    return row === undefined ? undefined : runRow(row);
+  }
+
+  async listRuns(): Promise<readonly RunRow[]> {
+    return this.#read.all(`SELECT ${runColumns} FROM runs ORDER BY created_ms DESC, id DESC`).map(runRow);
+  }
+
+  async eventCounts(runId: number): Promise<readonly EventCount[]> {
+    return this.#read
+      .all(
+        `SELECT kind, code, sum(count) AS count, min(step) AS first_step, max(step) AS last_step FROM events
+         WHERE run = ? GROUP BY kind, code ORDER BY first_step, kind, code`,
+        runId,
+      )
+      .map((row) => ({
+        kind: row["kind"] as EventCount["kind"],
+        code: row["code"] as string,
+        count: row["count"] as number,
+        firstStep: row["first_step"] as number,
+        lastStep: row["last_step"] as number,
+      }));
+  }
+
+  async queues(runId: number): Promise<readonly QueueRow[]> {
+    return this.#read
+      .all(
+        `SELECT ${queueColumns} FROM queues JOIN runs ON runs.id = queues.run WHERE queues.run = ? ORDER BY tracker`,
+        runId,
+      )
+      .map(queueRow);
+  }
+
+  async allQueues(): Promise<readonly QueueRow[]> {
+    return this.#read.all(`SELECT ${queueColumns} FROM queues JOIN runs ON runs.id = queues.run`).map(queueRow);
+  }
+
+  async overdueRuns(tracker: string, madeBeforeMs: number): Promise<readonly string[]> {
+    return this.#read
+      .all(
+        `SELECT runs.run AS run FROM queues JOIN runs ON runs.id = queues.run
+         WHERE queues.tracker = ? AND queues.made_ms <= ? AND runs.fold_measurements <> queues.made_measurements`,
+        tracker,
+        madeBeforeMs,
+      )
+      .map((row) => row["run"] as string);
+  }
+
+  async hasDueQueue(tracker: string, nowMs: number): Promise<boolean> {
+    return this.#read.get(`SELECT 1 ${dueQueues} LIMIT 1`, tracker, nowMs, nowMs) !== undefined;
+  }
+
+  async *series(runId: number, { from, to }: StepRange): AsyncIterable<SeriesChunk> {
+    for (let after = -1; ; ) {
+      const rows = this.#read.all(
+        `SELECT chunk, rows FROM series WHERE run = ? AND chunk > ? AND first_step <= ? AND last_step >= ?
+         ORDER BY chunk LIMIT ${chunksPerTurn}`,
+        runId,
+        after,
+        to,
+        from,
+      );
+      for (const row of rows) {
+        after = row["chunk"] as number;
+        yield { rows: numbersOf(row["rows"] as Uint8Array) };
+      }
+      if (rows.length < chunksPerTurn) return;
+      await nextTurn();
+    }
+  }
+
+  async seriesCount(runId: number, { from, to }: StepRange): Promise<number> {
+    const row = this.#read.get(
+      "SELECT coalesce(sum(count), 0) AS n FROM series WHERE run = ? AND first_step <= ? AND last_step >= ?",
+      runId,
+      to,
+      from,
+    );
+    return row?.["n"] as number;
+  }
+
+  async seriesRows(runId: number, indexes: readonly number[]): Promise<readonly Float64Array[]> {
+    return indexes.flatMap((index) => readSeriesRow(this.#read, runId, index) ?? []);
+  }
+
+  async *measurements(runId: number): AsyncIterable<RunMeasurement> {
+    for (let attempt = -1, step = -1; ; ) {
+      const rows = this.#read.all(
+        `SELECT * FROM measurements WHERE run = ? AND (attempt, step) > (?, ?)
+         ORDER BY attempt, step LIMIT ${measurementsPerPage}`,
+        runId,
+        attempt,
+        step,
+      );
+      for (const row of rows) yield measurementRow(row);
+      const last = rows.at(-1);
+      if (last === undefined || rows.length < measurementsPerPage) return;
+      attempt = last["attempt"] as number;
+      step = last["step"] as number;
+      await nextTurn();
+    }
+  }
+
+  async ready(): Promise<void> {
+    await this.transaction(async (transaction) => {
+      await transaction.countRuns();
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#last;
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#reader.close();
+    this.#writer.close();
+  }
+
+  #migrate(file: string): void {
+    const version = this.#writer.prepare("PRAGMA user_version").get()?.["user_version"];
+    if (version === schemaVersion) return;
+    if (version !== 0) {
+      this.#writer.close();
+      throw new Error(
+        `${file} was written by another version of noisescale (schema ${String(version)}, this one reads ${schemaVersion}): use that version, or another data directory`,
+      );
+    }
+    this.#writer.exec(`BEGIN IMMEDIATE; ${schema} PRAGMA user_version = ${schemaVersion}; COMMIT`);
+  }
+}

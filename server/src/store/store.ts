@@ -1,0 +1,195 @@
+import type { RunDeclaration, RunEvent } from "@noisescale/protocol";
+import type { Point } from "@noisescale/tracker";
+import type { RunMeasurement } from "../run-measurement.ts";
+import type { SeriesChunk } from "../series-row.ts";
+
+export type RunState = "live" | "finished" | "failed";
+
+/** Where the fold of a run stands. */
+export interface FoldPosition {
+  readonly attempt: number;
+  readonly step: number;
+  /** Time of the last folded measurement [Unix ms]. */
+  readonly timeMs: number;
+  /** Measurements folded. */
+  readonly measurements: number;
+  /** `RunEstimator.serialize()`. */
+  readonly state: Uint8Array;
+}
+
+export interface RunRow {
+  readonly id: number;
+  readonly run: string;
+  readonly declaration: RunDeclaration;
+  readonly state: RunState;
+  readonly createdMs: number;
+  /** Raised with every change of the fold: an estimator that is held in memory is current if it has the same. */
+  readonly version: number;
+  /** Undefined before the first measurement. */
+  readonly fold: FoldPosition | undefined;
+}
+
+/** `new`: stored. `duplicate`: the same values are there. `conflict`: other values are there, and they stand. */
+export type InsertOutcome = "new" | "duplicate" | "conflict";
+
+/** Step at which an attempt begins to win. */
+export interface AttemptStart {
+  readonly attempt: number;
+  readonly firstStep: number;
+}
+
+export interface EventCount {
+  readonly kind: RunEvent["kind"];
+  readonly code: string;
+  readonly count: number;
+  readonly firstStep: number;
+  readonly lastStep: number;
+}
+
+/** What the collector sends of one run to one tracker. */
+export interface QueueRow {
+  readonly runId: number;
+  readonly run: string;
+  readonly tracker: string;
+  /** The training job's own words on which run of the tracker it means. */
+  readonly target: Readonly<Record<string, unknown>>;
+  /** What the tracker's last acknowledgement answered. */
+  readonly position: string | null;
+  readonly url: string | null;
+  /** Sends that failed since the last that went through. */
+  readonly failures: number;
+  readonly nextAttemptMs: number;
+  /** Why the tracker refuses for good, or why the last send failed. */
+  readonly message: string | null;
+  readonly parked: boolean;
+  /** Deliveries not acknowledged. */
+  readonly backlog: number;
+  /** When the last delivery was made, by the collector's clock [Unix ms]. */
+  readonly madeMs: number;
+  /** Time of the measurement that the last delivery shows [Unix ms]. */
+  readonly madeTimeMs: number;
+  /** Measurements folded when the last delivery was made. */
+  readonly madeMeasurements: number;
+  readonly layersTimeMs: number;
+  /** When panels and note were last sent, by the collector's clock [Unix ms]. */
+  readonly panelsMs: number;
+}
+
+/** Points that are sent together. Immutable once claimed. */
+export interface OutboxRow {
+  readonly id: number;
+  readonly points: readonly Point[];
+  readonly final: boolean;
+}
+
+export interface NewDelivery {
+  readonly points: readonly Point[];
+  readonly final: boolean;
+}
+
+/** Marks on a queue after deliveries were made. */
+export interface MadeMarks {
+  readonly madeMs: number;
+  readonly madeTimeMs: number;
+  readonly madeMeasurements: number;
+  readonly layersTimeMs: number;
+}
+
+export interface StepRange {
+  /** First step. */
+  readonly from: number;
+  /** Last step, included. */
+  readonly to: number;
+}
+
+/** Everything that is written goes through a transaction; it sees its own writes. */
+export interface StoreTransaction {
+  /** Undoes only what `work` wrote if it throws, and throws on. */
+  nested<T>(work: () => Promise<T>): Promise<T>;
+  /** Takes the run's row for update until the transaction ends. */
+  lockRun(run: string): Promise<RunRow | undefined>;
+  countRuns(): Promise<number>;
+  createRun(run: string, declaration: RunDeclaration, createdMs: number): Promise<RunRow>;
+  updateDeclaration(runId: number, declaration: RunDeclaration): Promise<void>;
+  setState(runId: number, state: RunState): Promise<void>;
+  deleteRun(runId: number): Promise<void>;
+
+  /** Outcomes in the order of the measurements. */
+  insertMeasurements(runId: number, measurements: readonly RunMeasurement[]): Promise<readonly InsertOutcome[]>;
+  /** In order of attempt. */
+  attemptStarts(runId: number): Promise<readonly AttemptStart[]>;
+  /** In order of step. */
+  measurements(runId: number, attempt: number, range: StepRange): AsyncIterable<RunMeasurement>;
+
+  saveFold(runId: number, fold: FoldPosition | undefined): Promise<void>;
+  putCheckpoint(runId: number, checkpoint: FoldPosition): Promise<void>;
+  /** The last checkpoint whose step is before `step`. */
+  checkpointBefore(runId: number, step: number): Promise<FoldPosition | undefined>;
+  deleteCheckpointsFrom(runId: number, step: number): Promise<void>;
+  /** Replaces the series' rows from `firstIndex` on by `rows` (`seriesRowWidth` numbers each). */
+  writeSeries(runId: number, firstIndex: number, rows: Float64Array): Promise<void>;
+  /** The row at a place in the series. */
+  seriesRow(runId: number, index: number): Promise<Float64Array | undefined>;
+
+  /** Stores each event once by (attempt, step, kind, code). */
+  insertEvents(runId: number, attempt: number, events: readonly RunEvent[]): Promise<void>;
+
+  /** Makes the run's queues those of its declaration: new ones start empty, kept ones are tried again, others go. */
+  putQueues(runId: number, targets: ReadonlyMap<string, Readonly<Record<string, unknown>>>): Promise<void>;
+  queues(runId: number): Promise<readonly QueueRow[]>;
+  /** Adds deliveries, then thins those that are not claimed to at most `bound`: every second goes, the last stays. */
+  addDeliveries(
+    runId: number,
+    tracker: string,
+    deliveries: readonly NewDelivery[],
+    marks: MadeMarks,
+    bound: number,
+  ): Promise<void>;
+  /** The queue of this tracker that has waited longest, now leased; undefined where none is due. */
+  leaseQueue(tracker: string, owner: string, nowMs: number, leaseUntilMs: number): Promise<QueueRow | undefined>;
+  /** Claims the queue's deliveries, in order; those claimed before and not acknowledged come again, alone. */
+  claimDeliveries(runId: number, tracker: string): Promise<readonly OutboxRow[]>;
+  /** Ends the lease. Removes what was claimed, and keeps the tracker's position. */
+  acknowledge(
+    runId: number,
+    tracker: string,
+    owner: string,
+    sent: { readonly position: string; readonly url: string | null; readonly panelsMs: number },
+  ): Promise<void>;
+  /** Ends the lease; what was claimed stays. */
+  refuse(
+    runId: number,
+    tracker: string,
+    owner: string,
+    failure: { readonly message: string; readonly parked: boolean; readonly nextAttemptMs: number },
+  ): Promise<void>;
+  /** Parked queues are tried again: the configuration may be another one now. */
+  unparkAll(): Promise<void>;
+}
+
+/** Durable: a transaction that returned is on disk. */
+export interface Store {
+  transaction<T>(work: (transaction: StoreTransaction) => Promise<T>): Promise<T>;
+  findRun(run: string): Promise<RunRow | undefined>;
+  /** The latest created first. */
+  listRuns(): Promise<readonly RunRow[]>;
+  eventCounts(runId: number): Promise<readonly EventCount[]>;
+  queues(runId: number): Promise<readonly QueueRow[]>;
+  /** Of every run and tracker. */
+  allQueues(): Promise<readonly QueueRow[]>;
+  /** Runs that have folded more than their last delivery to this tracker shows, made at or before `madeBeforeMs`. */
+  overdueRuns(tracker: string, madeBeforeMs: number): Promise<readonly string[]>;
+  /** Whether `leaseQueue` would find one. */
+  hasDueQueue(tracker: string, nowMs: number): Promise<boolean>;
+  /** Chunks of the series that overlap the range, in order. */
+  series(runId: number, range: StepRange): AsyncIterable<SeriesChunk>;
+  /** Upper bound of the rows in the range, without reading them. */
+  seriesCount(runId: number, range: StepRange): Promise<number>;
+  /** Rows at places in the series; places that are not there are left out. */
+  seriesRows(runId: number, indexes: readonly number[]): Promise<readonly Float64Array[]>;
+  /** Every measurement of a run, superseded attempts included, in order of attempt and step. */
+  measurements(runId: number): AsyncIterable<RunMeasurement>;
+  /** @throws where the store takes no writes */
+  ready(): Promise<void>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,75 @@
+import type { RunEvent, Snapshot, Unit } from "@noisescale/protocol";
+import type { RunEstimate } from "@noisescale/statistics";
+
+/** Events of one kind and code. */
+export interface EventTotal {
+  readonly kind: RunEvent["kind"];
+  readonly code: string;
+  readonly count: number;
+}
+
+type Warning = Snapshot["warnings"][number];
+
+const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? "" : "s"}`;
+const rounded = (value: number): string => String(Number(value.toPrecision(3)));
+
+const sentences = new Map<string, (events: number) => string>([
+  [
+    "batch-norm",
+    () =>
+      "The network has batch normalisation: its statistics tie the examples of a part together, so the measured noise is that of parts normalised on their own, not of the whole batch.",
+  ],
+  [
+    "batch-too-small",
+    (events) =>
+      `${count(events, "step")} had a batch too small to be cut into the asked number of parts, and ${events === 1 ? "was" : "were"} not measured: lower the number of parts, or raise the batch size.`,
+  ],
+  [
+    "not-finite",
+    (events) =>
+      `${count(events, "step")} had a gradient that is not finite, and ${events === 1 ? "was" : "were"} left out: look at the learning rate and the loss.`,
+  ],
+]);
+
+/** What a reader of the numbers has to know, as sentences. */
+export function warnings(estimate: RunEstimate, unit: Unit, events: readonly EventTotal[]): Warning[] {
+  const found: Warning[] = [];
+  if (estimate.invalid) {
+    found.push({
+      code: "invalid",
+      message:
+        "The large batch's gradient is smaller than the noise alone would leave it: either a squared norm was read at the wrong place (scaled, clipped, or the mean of norms squared), or the parts are not independent. No noise scale is given.",
+    });
+  } else if (estimate.measurements > 0 && estimate.missingMeasurements > 0) {
+    found.push({
+      code: "too-few-measurements",
+      message: `${count(estimate.measurements, "measurement")} so far: the first estimate comes after at least ${estimate.missingMeasurements} more.`,
+    });
+  } else if (estimate.measurements > 0 && !estimate.identifiable) {
+    found.push({
+      code: "not-identifiable",
+      message:
+        estimate.bSimpleLow === undefined
+          ? "The signal cannot be told from zero yet, so the noise scale is not known."
+          : `The signal cannot be told from zero yet: the noise scale is at least ${rounded(estimate.bSimpleLow)} ${unit}s, and has no upper bound.`,
+    });
+  }
+  if (estimate.identifiable && !estimate.recommendation.calibrated) {
+    found.push({
+      code: "uncalibrated",
+      message:
+        "Rests on B_simple alone, which was not compared with a measured frontier of this project: an indicator, which may be several times too high.",
+    });
+  }
+  for (const { kind, code, count: times } of events) {
+    if (kind === "finished" || kind === "failed") continue;
+    found.push({ code, message: sentences.get(code)?.(times) ?? eventSentence(kind, code, times) });
+  }
+  return found;
+}
+
+function eventSentence(kind: RunEvent["kind"], code: string, events: number): string {
+  if (kind === "dropped") return `The hook left out ${count(events, "step")}: ${code}.`;
+  if (kind === "unavailable") return `The hook could not measure: ${code}.`;
+  return `The hook warns: ${code}.`;
+}
