@@ -1,0 +1,1 @@
+export { type Client, type ClientOptions, type ClientStats, createClient, type FlushOptions } from "./client.ts";
