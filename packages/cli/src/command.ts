@@ -45,8 +45,16 @@ export function integerOption(
   const text = values[name];
   if (text === undefined) return undefined;
   const value = Number(text);
-  if (typeof text !== "string" || text.trim() === "" || !Number.isInteger(value) || value < range.min || value > range.max) {
-    throw new UsageError(`--${name} must be a whole number from ${range.min} to ${range.max}, not ${JSON.stringify(text)}`);
+  if (
+    typeof text !== "string" ||
+    text.trim() === "" ||
+    !Number.isInteger(value) ||
+    value < range.min ||
+    value > range.max
+  ) {
+    throw new UsageError(
+      `--${name} must be a whole number from ${range.min} to ${range.max}, not ${JSON.stringify(text)}`,
+    );
   }
   return value;
 }

@@ -55,7 +55,8 @@ export async function runCommand(
       terminal.messages.write(`noisescale ${command.name}: ${error.message}\n\n${command.help}\n`);
       return exitCode.usage;
     }
-    const message = error instanceof CommandError ? error.message : error instanceof Error ? error.stack : String(error);
+    const message =
+      error instanceof CommandError ? error.message : error instanceof Error ? error.stack : String(error);
     terminal.messages.write(`noisescale ${command.name}: ${message}\n`);
     return exitCode.failed;
   }

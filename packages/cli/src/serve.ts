@@ -21,7 +21,8 @@ Starts the collector with its page and prints the address when it is ready.
     config: { type: "string" },
   },
   async run(arguments_, terminal) {
-    if (arguments_.positionals.length > 0) throw new UsageError(`unexpected ${JSON.stringify(arguments_.positionals[0])}`);
+    if (arguments_.positionals.length > 0)
+      throw new UsageError(`unexpected ${JSON.stringify(arguments_.positionals[0])}`);
     const host = textOption(arguments_, "host");
     const port = integerOption(arguments_, "port", { min: 0, max: 65_535 });
     const configFile = textOption(arguments_, "config");

@@ -1,5 +1,5 @@
-import { initializers, layers, type Sequential, sequential } from "@tensorflow/tfjs-layers";
 import { train } from "@tensorflow/tfjs-core";
+import { initializers, layers, type Sequential, sequential } from "@tensorflow/tfjs-layers";
 import { classes, pictureSide } from "./digits.ts";
 
 /** 784-128-10 perceptron, compiled for plain SGD; the same weights for the same seed. */
