@@ -98,7 +98,7 @@ export function describeTracker(name: string, claims: TrackerClaims): void {
       const values = [437.25, 1e-12, 3.5e7, -0.125, 0, 123_456_789.25];
       const sent = values.flatMap((value, step) => [
         point(step, metricKey.bSimple, value),
-        point(step, metricKey.covarianceTrace, -value / 3),
+        point(step, metricKey.covarianceTrace, 1 - value / 3),
       ]);
       await withTracker(async (tracker) => {
         const run = await tracker.openRun(backend.target("order"), context("order"));

@@ -27,6 +27,11 @@ export interface Delivery {
   readonly panels: readonly PanelFile[];
   /** Markdown: the current numbers in words. */
   readonly note?: { readonly markdown: string; readonly step: number; readonly timeMs: number };
+  /**
+   * How training ended; only with a run's last delivery. A plugin that made the tracker's run itself ends it with that;
+   * a run that is the user's is left as it is.
+   */
+  readonly ended?: { readonly outcome: "finished" | "failed"; readonly timeMs: number };
 }
 
 /** What a tracker can take, as data: the collector renders nothing that would be thrown away. */
@@ -58,7 +63,7 @@ export interface TrackerRun {
    * @throws TrackerError; not retryable, and nothing written, where a point or panel breaks the rules above
    */
   send(delivery: Delivery, position: string | null): Promise<string>;
-  /** Frees what the run holds; may be called twice. Does not mark the user's run as finished: it is not ours. */
+  /** Frees what the run holds; may be called twice. Ends nothing in the tracker: the collector may come back. */
   close(): Promise<void>;
 }
 

@@ -1,0 +1,239 @@
+import { TrackerError } from "@noisescale/tracker";
+import { z } from "zod";
+import { noAnswer, refusedAnswer } from "./failure.ts";
+
+/** How to reach and enter a server. */
+export interface MlflowConnection {
+  /** `http(s)://host[:port][/prefix]`; a user and a password in it are used as `username` and `password`. */
+  readonly trackingUri: string;
+  readonly username?: string | undefined;
+  readonly password?: string | undefined;
+  /** Sent as `Authorization: Bearer`, for a proxy in front of MLflow. */
+  readonly token?: string | undefined;
+}
+
+/** A run as MLflow describes it. */
+export interface MlflowRun {
+  readonly info: {
+    readonly run_id: string;
+    readonly experiment_id: string;
+    readonly artifact_uri: string;
+    readonly lifecycle_stage: string;
+  };
+  readonly data: { readonly tags: readonly MlflowTag[] };
+}
+
+/** An experiment as MLflow describes it. */
+export interface MlflowExperiment {
+  readonly experiment_id: string;
+  readonly name: string;
+  readonly lifecycle_stage: string;
+}
+
+const runSchema: z.ZodType<MlflowRun> = z.object({
+  info: z.object({
+    run_id: z.string(),
+    experiment_id: z.string(),
+    artifact_uri: z.string().default(""),
+    lifecycle_stage: z.string().default("active"),
+  }),
+  data: z.object({ tags: z.array(z.object({ key: z.string(), value: z.string() })).default([]) }).default({ tags: [] }),
+});
+const experimentSchema: z.ZodType<{ readonly experiment: MlflowExperiment }> = z.object({
+  experiment: z.object({ experiment_id: z.string(), name: z.string(), lifecycle_stage: z.string().default("active") }),
+});
+
+/** One value as MLflow takes it. */
+export interface MlflowMetric {
+  readonly key: string;
+  readonly value: number;
+  /** Unix epoch [ms]. */
+  readonly timestamp: number;
+  readonly step: number;
+}
+
+/** One tag of a run. */
+export interface MlflowTag {
+  readonly key: string;
+  readonly value: string;
+}
+
+/** Limits of one call [s]. */
+const answerWithin = 30;
+const uploadWithin = 120;
+
+/** The calls of MLflow's REST API that the tracker makes, and no more. Each throws TrackerError. */
+export class MlflowClient {
+  /** Address without credentials and without a slash at its end. */
+  readonly server: string;
+  readonly #authorization: string | undefined;
+  readonly #closed = new AbortController();
+
+  /** @throws RangeError where the configuration is wrong */
+  constructor(connection: MlflowConnection) {
+    const url = URL.parse(connection.trackingUri);
+    if (url === null || !["http:", "https:"].includes(url.protocol)) {
+      throw new RangeError(
+        `mlflow: trackingUri must be the http(s) address of an MLflow server, not ${JSON.stringify(connection.trackingUri)}`,
+      );
+    }
+    const username = connection.username ?? decodeURIComponent(url.username);
+    const password = connection.password ?? decodeURIComponent(url.password);
+    if (connection.token !== undefined && username !== "") {
+      throw new RangeError("mlflow: give either a token or username and password, not both");
+    }
+    this.server = `${url.origin}${url.pathname}`.replace(/\/+$/, "");
+    if (connection.token !== undefined) this.#authorization = `Bearer ${connection.token}`;
+    else if (username !== "") {
+      this.#authorization = `Basic ${Buffer.from(`${username}:${password}`, "utf8").toString("base64")}`;
+    }
+  }
+
+  /** Cuts calls that are under way. */
+  close(): void {
+    this.#closed.abort(new Error("the tracker was closed"));
+  }
+
+  async getRun(runId: string): Promise<MlflowRun> {
+    const query = new URLSearchParams({ run_id: runId });
+    const answer = await this.#json(`read the run ${runId}`, "GET", `runs/get?${query}`);
+    return this.#parsed(z.object({ run: runSchema }), answer).run;
+  }
+
+  async getExperiment(experimentId: string): Promise<MlflowExperiment> {
+    const query = new URLSearchParams({ experiment_id: experimentId });
+    const answer = await this.#json("read an experiment", "GET", `experiments/get?${query}`);
+    return this.#parsed(experimentSchema, answer).experiment;
+  }
+
+  /** The experiment of that name; undefined where there is none. */
+  async findExperiment(name: string): Promise<MlflowExperiment | undefined> {
+    const query = new URLSearchParams({ experiment_name: name });
+    const what = `find the experiment ${JSON.stringify(name)}`;
+    const answer = await this.#json(what, "GET", `experiments/get-by-name?${query}`, { missing: true });
+    return answer === undefined ? undefined : this.#parsed(experimentSchema, answer).experiment;
+  }
+
+  async createExperiment(name: string): Promise<string> {
+    const what = `make the experiment ${JSON.stringify(name)}`;
+    const answer = await this.#json(what, "POST", "experiments/create", { body: { name } });
+    return this.#parsed(z.object({ experiment_id: z.string() }), answer).experiment_id;
+  }
+
+  /** Runs with a tag, the oldest first, deleted ones too. @param tag - its value must hold no quote */
+  async findRuns(experimentId: string, tag: MlflowTag): Promise<MlflowRun[]> {
+    const answer = await this.#json("search its runs", "POST", "runs/search", {
+      body: {
+        experiment_ids: [experimentId],
+        filter: `tags.\`${tag.key}\` = '${tag.value}'`,
+        run_view_type: "ALL",
+        order_by: ["attributes.start_time ASC"],
+        max_results: 100,
+      },
+    });
+    return this.#parsed(z.object({ runs: z.array(runSchema).default([]) }), answer).runs;
+  }
+
+  async createRun(experimentId: string, name: string, startMs: number, tags: readonly MlflowTag[]): Promise<MlflowRun> {
+    const body = { experiment_id: experimentId, run_name: name, start_time: startMs, tags };
+    const answer = await this.#json("make a run", "POST", "runs/create", { body });
+    return this.#parsed(z.object({ run: runSchema }), answer).run;
+  }
+
+  async endRun(runId: string, status: "FINISHED" | "FAILED", endMs: number): Promise<void> {
+    const body = { run_id: runId, status, end_time: endMs };
+    await this.#json(`end the run ${runId}`, "POST", "runs/update", { body });
+  }
+
+  /** @param metrics - at most 1000; the same ones sent again add nothing */
+  async logBatch(runId: string, metrics: readonly MlflowMetric[]): Promise<void> {
+    const body = { run_id: runId, metrics };
+    await this.#json(`take metrics for the run ${runId}`, "POST", "runs/log-batch", { body });
+  }
+
+  async setTag(runId: string, tag: MlflowTag): Promise<void> {
+    const body = { run_id: runId, ...tag };
+    await this.#json(`set the tag ${tag.key} of the run ${runId}`, "POST", "runs/set-tag", { body });
+  }
+
+  /** Paths of the artifacts in a folder of the run. */
+  async listArtifacts(runId: string, path: string): Promise<string[]> {
+    const query = new URLSearchParams({ run_id: runId, path });
+    const answer = await this.#json(`list artifacts of the run ${runId}`, "GET", `artifacts/list?${query}`);
+    const files = z.array(z.object({ path: z.string() })).default([]);
+    return this.#parsed(z.object({ files }), answer).files.map((file) => file.path);
+  }
+
+  /**
+   * Puts an artifact, over one of the same name. A run whose artifacts pass through the server has an address that says
+   * so; for the others the server is asked to put the file where it keeps them.
+   *
+   * @param path - segments of `[a-z0-9_.-]`
+   */
+  async putArtifact(run: MlflowRun, path: string, contentType: string, bytes: Uint8Array): Promise<void> {
+    const what = `take the artifact ${path} of the run ${run.info.run_id}`;
+    const [, proxied] = /^mlflow-artifacts:(?:\/\/[^/]*)?\/(.+)$/.exec(run.info.artifact_uri) ?? [];
+    const query = new URLSearchParams({ run_uuid: run.info.run_id, path });
+    const [method, address] =
+      proxied === undefined
+        ? ["POST", `ajax-api/2.0/mlflow/upload-artifact?${query}`]
+        : ["PUT", `api/2.0/mlflow-artifacts/artifacts/${encodedPath(proxied)}/${encodedPath(path)}`];
+    const init = { method, headers: { "content-type": contentType }, body: Buffer.from(bytes) };
+    const response = await this.#fetch(what, address, init, uploadWithin);
+    if (!response.ok) throw await refusedAnswer(what, this.server, response);
+    await response.body?.cancel();
+  }
+
+  /** @returns undefined where `missing` allows it and MLflow answers that it has no such thing */
+  async #json(
+    what: string,
+    method: "GET" | "POST",
+    path: string,
+    options: { readonly body?: unknown; readonly missing?: boolean } = {},
+  ): Promise<unknown> {
+    const init =
+      options.body === undefined
+        ? { method }
+        : { method, headers: { "content-type": "application/json" }, body: JSON.stringify(options.body) };
+    const response = await this.#fetch(what, `api/2.0/mlflow/${path}`, init, answerWithin);
+    const isJson = response.headers.get("content-type")?.includes("json") === true;
+    if (response.status === 404 && isJson && options.missing === true) {
+      await response.body?.cancel();
+      return undefined;
+    }
+    if (!response.ok) throw await refusedAnswer(what, this.server, response);
+    return response.json().catch((error: unknown) => {
+      if (error instanceof SyntaxError) throw this.#notMlflow(error);
+      throw noAnswer(what, this.server, error);
+    });
+  }
+
+  async #fetch(what: string, path: string, init: RequestInit, withinSeconds: number): Promise<Response> {
+    const headers = new Headers(init.headers);
+    if (this.#authorization !== undefined) headers.set("authorization", this.#authorization);
+    const signal = AbortSignal.any([this.#closed.signal, AbortSignal.timeout(withinSeconds * 1000)]);
+    try {
+      // A redirect would carry the run's numbers, and with the same origin the credentials, to where nobody configured.
+      return await fetch(`${this.server}/${path}`, { ...init, headers, signal, redirect: "manual" });
+    } catch (error) {
+      throw noAnswer(what, this.server, error);
+    }
+  }
+
+  #parsed<Schema extends z.ZodType>(schema: Schema, answer: unknown): z.output<Schema> {
+    const parsed = schema.safeParse(answer);
+    if (!parsed.success) throw this.#notMlflow(parsed.error);
+    return parsed.data;
+  }
+
+  #notMlflow(cause: Error): TrackerError {
+    return new TrackerError(
+      `mlflow: ${this.server} answers, but not as MLflow does. Is trackingUri right, and no login page in front of it?`,
+      { retryable: false, cause },
+    );
+  }
+}
+
+function encodedPath(path: string): string {
+  return path.split("/").map(encodeURIComponent).join("/");
+}

@@ -1,0 +1,2 @@
+export type { MlflowConnection } from "./client.ts";
+export { type MlflowConfig, mlflowTracker } from "./mlflow-tracker.ts";

@@ -1,0 +1,91 @@
+import {
+  checkDelivery,
+  type Delivery,
+  type Tracker,
+  type TrackerCapabilities,
+  TrackerError,
+  type TrackerRun,
+} from "@noisescale/tracker";
+import { MlflowClient, type MlflowConnection, type MlflowRun } from "./client.ts";
+import { noteWithSection } from "./run-note.ts";
+import { findOrMakeRun, findUsersRun, parseTarget } from "./target.ts";
+import { artifactFolder, artifactPath, metricBatches, noteMarkdown } from "./transform.ts";
+
+/** What the collector's own configuration says about an MLflow server. */
+export interface MlflowConfig extends MlflowConnection {
+  /** Names of the experiments that training jobs may reach; all where it is left out. */
+  readonly experiments?: readonly string[] | undefined;
+  /** False for a server that takes no artifacts: metrics and note alone. */
+  readonly artifacts?: boolean | undefined;
+}
+
+const noteTag = "mlflow.note.content";
+
+/**
+ * Pushes to an MLflow server, into the user's own run (`{"run_id"}`) or into one that it makes and finds again by its tag
+ * (`{"experiment", "run_name"}`; the project and the run's name where they are left out).
+ *
+ * @throws RangeError where the configuration is wrong
+ */
+export function mlflowTracker(config: MlflowConfig): Tracker {
+  const client = new MlflowClient(config);
+  const kind = "mlflow";
+  const capabilities: TrackerCapabilities = {
+    panels: config.artifacts === false ? [] : ["text/html", "image/png"],
+    note: true,
+    pushEverySeconds: 10,
+    pushPanelsEverySeconds: 60,
+  };
+  return {
+    kind,
+    capabilities,
+    async openRun(untrusted, context): Promise<TrackerRun> {
+      const target = parseTarget(untrusted);
+      const isOurs = !("run_id" in target);
+      const run = isOurs
+        ? await findOrMakeRun(client, target, context, config.experiments)
+        : await findUsersRun(client, target.run_id, config.experiments);
+      const { run_id: runId, experiment_id: experimentId } = run.info;
+      let closed = false;
+      return {
+        url: `${client.server}/#/experiments/${encodeURIComponent(experimentId)}/runs/${encodeURIComponent(runId)}`,
+        // MLflow drops what it has already, so that a position need say no more than where the points went.
+        async send(delivery): Promise<string> {
+          if (closed) throw new TrackerError(`mlflow: the run ${runId} was closed.`, { retryable: false });
+          checkDelivery({ kind, capabilities }, delivery);
+          await deliver(client, run, delivery, isOurs);
+          return runId;
+        },
+        async close(): Promise<void> {
+          closed = true;
+        },
+      };
+    },
+    async close(): Promise<void> {
+      client.close();
+    },
+  };
+}
+
+/** Metrics first: where artifacts are refused, the numbers are there. The note last: it shows the pictures. */
+async function deliver(client: MlflowClient, run: MlflowRun, delivery: Delivery, isOurs: boolean): Promise<void> {
+  const runId = run.info.run_id;
+  for (const metrics of metricBatches(delivery.points)) await client.logBatch(runId, metrics);
+  for (const panel of delivery.panels) {
+    await client.putArtifact(run, artifactPath(panel), panel.contentType, panel.bytes);
+  }
+  if (delivery.note !== undefined) await writeNote(client, run, delivery.note.markdown);
+  if (delivery.ended !== undefined && isOurs) {
+    const status = delivery.ended.outcome === "finished" ? "FINISHED" : "FAILED";
+    await client.endRun(runId, status, delivery.ended.timeMs);
+  }
+}
+
+async function writeNote(client: MlflowClient, { info }: MlflowRun, markdown: string): Promise<void> {
+  // Read just before it is written: the user may have edited it since.
+  const { data } = await client.getRun(info.run_id);
+  const existing = data.tags.find(({ key }) => key === noteTag)?.value ?? "";
+  const artifacts = await client.listArtifacts(info.run_id, artifactFolder);
+  const note = noteWithSection(existing, noteMarkdown(markdown, info.run_id, artifacts));
+  if (note !== existing) await client.setTag(info.run_id, { key: noteTag, value: note });
+}

@@ -1,0 +1,32 @@
+import type { PanelFile, Point } from "@noisescale/tracker";
+import type { MlflowMetric } from "./client.ts";
+
+/** MLflow refuses a call with more. 1000 keys of 250 characters are some 350 kB, so that its limit of 1 MB is far. */
+const metricsPerCall = 1000;
+
+/** Folder of a run's artifacts that the collector writes to. */
+export const artifactFolder = "noise_scale";
+
+/** Points as the calls of `log-batch` take them, in their order. */
+export function metricBatches(points: readonly Point[]): MlflowMetric[][] {
+  const metrics = points.map(({ key, value, timeMs, step }) => ({ key, value, timestamp: timeMs, step }));
+  return Array.from({ length: Math.ceil(metrics.length / metricsPerCall) }, (_, call) =>
+    metrics.slice(call * metricsPerCall, (call + 1) * metricsPerCall),
+  );
+}
+
+/** Path of a panel among the run's artifacts. */
+export function artifactPath(panel: Pick<PanelFile, "panel" | "contentType">): string {
+  return `${artifactFolder}/${panel.panel}.${panel.contentType === "image/png" ? "png" : "html"}`;
+}
+
+/** The note with the run's own pictures below it: MLflow's page loads artifacts of the run, and no other images. */
+export function noteMarkdown(markdown: string, runId: string, artifacts: readonly string[]): string {
+  const pictures = artifacts
+    .filter((path) => path.endsWith(".png"))
+    .map((path) => {
+      const name = path.replace(`${artifactFolder}/`, "").replace(".png", "");
+      return `![${name}](get-artifact?${new URLSearchParams({ path, run_uuid: runId })})`;
+    });
+  return [markdown, ...pictures].join("\n\n");
+}
