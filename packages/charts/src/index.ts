@@ -1,5 +1,5 @@
 export { type Headline, headline, type SummaryRow, summaryMarkdown, summaryRows } from "./headline.ts";
-export { numberText, shortText, timesText } from "./number-text.ts";
+export { numberText, shortText, squareText, timesText } from "./number-text.ts";
 export {
   type PanelData,
   type PanelSeries,

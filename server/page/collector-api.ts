@@ -1,0 +1,50 @@
+import { panelColumns } from "@noisescale/charts";
+import type { Problem, RunDetail, RunSummary, Series, Snapshot } from "@noisescale/protocol";
+
+/** The collector answered, and refused. */
+export class RefusedError extends Error {
+  override readonly name = "RefusedError";
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** Rows of a series that a panel draws at most: more than a pixel each says nothing more. */
+export const seriesPoints = 600;
+
+export function runAddress(run: string, rest = ""): string {
+  return `/v1/runs/${encodeURIComponent(run)}${rest}`;
+}
+
+export async function fetchRuns(signal: AbortSignal): Promise<readonly RunSummary[]> {
+  return (await read<{ runs: RunSummary[] }>("/v1/runs", signal)).runs;
+}
+
+export function fetchRun(run: string, signal: AbortSignal): Promise<RunDetail> {
+  return read(runAddress(run), signal);
+}
+
+export function fetchSnapshot(run: string, signal: AbortSignal): Promise<Snapshot> {
+  return read(runAddress(run, "/snapshot"), signal);
+}
+
+/** @param from - first step */
+export function fetchSeries(run: string, from: number, signal: AbortSignal): Promise<Series> {
+  const query = new URLSearchParams({ metrics: panelColumns.join(","), points: String(seriesPoints) });
+  if (from > 0) query.set("from", String(from));
+  return read(runAddress(run, `/series?${query}`), signal);
+}
+
+/**
+ * @throws RefusedError where the collector refuses
+ * @throws TypeError where it does not answer
+ */
+async function read<Answer>(address: string, signal: AbortSignal): Promise<Answer> {
+  const response = await fetch(address, { signal, headers: { accept: "application/json" } });
+  if (response.ok) return response.json() as Promise<Answer>;
+  const problem = (await response.json().catch(() => undefined)) as Problem | undefined;
+  throw new RefusedError(response.status, problem?.detail ?? `The collector answered ${response.status}.`);
+}

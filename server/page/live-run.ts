@@ -1,0 +1,158 @@
+import type { RunDetail, Series, Snapshot } from "@noisescale/protocol";
+import { fetchRun, fetchSeries, fetchSnapshot, RefusedError, runAddress, seriesPoints } from "./collector-api.ts";
+
+/** What is known of a run now. */
+export interface RunNow {
+  readonly detail: RunDetail;
+  readonly snapshot: Snapshot;
+  readonly series: Series;
+}
+
+export interface LiveRunListener {
+  changed(now: RunNow): void;
+  /** The collector does not answer, or answers again. */
+  connected(connected: boolean): void;
+  gone(): void;
+  /** The run cannot be shown at all. */
+  refused(error: RefusedError): void;
+}
+
+const seriesEveryMs = 1000;
+/** Between two readings of the whole series, which may be long [ms]. */
+const wholeSeriesEveryMs = 10_000;
+const retryMs = 2000;
+
+/** Follows a run: first everything, then what is new, by server-sent events. */
+export class LiveRun {
+  readonly #run: string;
+  readonly #signal: AbortSignal;
+  readonly #listener: LiveRunListener;
+  #now: RunNow | undefined;
+  #source: EventSource | undefined;
+  #reading = false;
+  #readAgain = false;
+  #wholeReadMs = 0;
+
+  constructor(run: string, signal: AbortSignal, listener: LiveRunListener) {
+    this.#run = run;
+    this.#signal = signal;
+    this.#listener = listener;
+    signal.addEventListener("abort", () => this.#source?.close());
+    void this.#start();
+  }
+
+  async #start(): Promise<void> {
+    const read = () =>
+      Promise.all([
+        fetchRun(this.#run, this.#signal),
+        fetchSnapshot(this.#run, this.#signal),
+        fetchSeries(this.#run, 0, this.#signal),
+      ]);
+    const answer = await read().catch((error: unknown) => error);
+    if (this.#signal.aborted) return;
+    if (answer instanceof RefusedError && answer.status < 500) {
+      this.#listener.refused(answer);
+    } else if (!Array.isArray(answer)) {
+      this.#listener.connected(false);
+      setTimeout(() => void this.#start(), retryMs);
+    } else {
+      const [detail, snapshot, series] = answer as Awaited<ReturnType<typeof read>>;
+      this.#wholeReadMs = performance.now();
+      this.#take({ detail, snapshot, series });
+      this.#listener.connected(true);
+      this.#listen();
+    }
+  }
+
+  #listen(): void {
+    if (this.#signal.aborted) return;
+    this.#source?.close();
+    const source = new EventSource(runAddress(this.#run, "/events"));
+    this.#source = source;
+    source.addEventListener("open", () => this.#listener.connected(true));
+    source.addEventListener("error", () => {
+      if (this.#signal.aborted) return;
+      this.#listener.connected(false);
+      // The browser tries again by itself unless the answer was no stream.
+      if (source.readyState === EventSource.CLOSED) setTimeout(() => this.#listen(), retryMs);
+    });
+    source.addEventListener("snapshot", ({ data }: MessageEvent<string>) => {
+      if (this.#now === undefined) return;
+      this.#take({ ...this.#now, snapshot: JSON.parse(data) as Snapshot });
+      void this.#readSeries();
+    });
+    source.addEventListener("state", ({ data }: MessageEvent<string>) => {
+      if (this.#now !== undefined) this.#take({ ...this.#now, detail: JSON.parse(data) as RunDetail });
+    });
+    source.addEventListener("deleted", () => {
+      source.close();
+      this.#listener.gone();
+    });
+  }
+
+  #take(now: RunNow): void {
+    this.#now = now;
+    this.#listener.changed(now);
+  }
+
+  /** Reads what the series lacks; while one reading is under way a further wish waits for its end. */
+  async #readSeries(): Promise<void> {
+    if (this.#reading) {
+      this.#readAgain = true;
+      return;
+    }
+    this.#reading = true;
+    try {
+      await this.#readMissing();
+    } catch (error) {
+      if (!(error instanceof DOMException || error instanceof TypeError || error instanceof RefusedError)) throw error;
+      // The next event asks again.
+    }
+    setTimeout(() => {
+      this.#reading = false;
+      if (this.#readAgain && !this.#signal.aborted) {
+        this.#readAgain = false;
+        void this.#readSeries();
+      }
+    }, seriesEveryMs);
+  }
+
+  async #readMissing(): Promise<void> {
+    if (this.#now === undefined) return;
+    const { series, snapshot } = this.#now;
+    if (mustReadWhole(series, snapshot) && performance.now() - this.#wholeReadMs > wholeSeriesEveryMs) {
+      const whole = await fetchSeries(this.#run, 0, this.#signal);
+      this.#wholeReadMs = performance.now();
+      this.#take({ ...this.#now, series: whole });
+      return;
+    }
+    const last = series.step.at(-1) ?? -1;
+    if (snapshot.step === null || snapshot.step <= last) return;
+    const more = await fetchSeries(this.#run, last + 1, this.#signal);
+    this.#take({ ...this.#now, series: joinSeries(series, more) });
+  }
+}
+
+/** More rows than are drawn, or rows that a later attempt or a late step has replaced. */
+export function mustReadWhole(series: Series, snapshot: Snapshot): boolean {
+  const last = series.step.at(-1);
+  if (series.step.length > 2.5 * seriesPoints) return true;
+  if (last === undefined || snapshot.step === null) return false;
+  return snapshot.step < last || (snapshot.step === last && snapshot.measurements !== series.total);
+}
+
+/** One series followed by its later rows. */
+export function joinSeries(series: Series, more: Series): Series {
+  const columns: Series["columns"] = { ...series.columns };
+  for (const [name, values] of Object.entries(more.columns)) {
+    const metric = name as keyof Series["columns"];
+    columns[metric] = [...(series.columns[metric] ?? series.step.map(() => null)), ...values];
+  }
+  return {
+    ...series,
+    total: series.total + more.total,
+    step: [...series.step, ...more.step],
+    time_ms: [...series.time_ms, ...more.time_ms],
+    columns,
+  };
+}
