@@ -1,7 +1,8 @@
 export { confidence } from "./confidence.ts";
 export { efficiency, stepsFactor, type TradeRow, tradeTable, unitsFactor } from "./critical-batch-size.ts";
 export { type FiellerSet, fiellerSet, type RatioMoments } from "./fieller.ts";
-export { type FilterInput, SignalFilter, type SignalQuantiles } from "./filter.ts";
+export { SignalFilter, type SignalQuantiles } from "./filter.ts";
+export type { FilterInput } from "./filter-input.ts";
 export { Horizon } from "./horizon.ts";
 export { type LayerEstimate, LayerScales, type LayerSquaredNorms, layerHorizon } from "./layer-scales.ts";
 export { adamLearningRateFactor, sgdLearningRateFactor, temperature } from "./learning-rate.ts";

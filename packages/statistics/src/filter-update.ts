@@ -1,0 +1,163 @@
+import { experts } from "./filter-experts.ts";
+import type { FilterInput } from "./filter-input.ts";
+import { logPriors, priors, startDriftVariances } from "./filter-priors.ts";
+import {
+  curvature,
+  expertCount,
+  type FilterState,
+  firstBatchSize,
+  gamma,
+  linear,
+  measurements,
+  mixtureMean,
+  mixtureVariance,
+  quadratic,
+  sigma,
+  smallestVariance,
+} from "./filter-state.ts";
+
+const levelNoises = Float64Array.from(experts, (expert) => expert.levelNoise);
+const squaredDriftNoises = Float64Array.from(experts, (expert) => expert.driftNoise ** 2);
+const driftDampings = Float64Array.from(experts, (expert) => expert.driftDamping);
+
+const evidenceTempering = 0.65;
+const weightMemory = 2500;
+const fixedShare = 5e-5;
+const largestDrift = 0.1;
+
+/** One measurement of a started filter; the state is changed in place. */
+export function updateFilter(
+  state: FilterState,
+  { covarianceTrace, gradientSquaredNorm, batchSize, parts }: FilterInput,
+): void {
+  const shared = state.shared;
+  const reference = shared[firstBatchSize] as number;
+  const trace = shared[sigma] as number;
+  const previousMean = shared[mixtureMean] as number;
+  const previousVariance = shared[mixtureVariance] as number;
+  const n = (shared[measurements] as number) + 1;
+  shared[measurements] = n;
+  const scaledQ = (reference * gradientSquaredNorm) / trace;
+  const scaledS = covarianceTrace / trace;
+  const shrink = reference / batchSize;
+
+  // Observation variance, shared: with one each the bank favours experts that lag behind a falling ratio.
+  const atZero =
+    ((shared[gamma] as number) * 2 * (shared[curvature] as number) * parts * shrink * shrink) / (parts - 1);
+  const slope = (shared[linear] as number) * shrink;
+  const bend = shared[quadratic] as number;
+  const x = Math.max(previousMean, 0.02);
+  const observationVariance = atZero + slope * x + bend * x * x;
+
+  for (let i = 0; i < expertCount; i += 1) advance(state, i, scaledQ, scaledS, observationVariance);
+  normaliseLogWeights(state);
+  learnVariances(state, scaledQ, scaledS, previousMean, previousVariance, atZero, slope, bend, n);
+
+  const relativeTrace = scaledS - 1;
+  shared[curvature] =
+    (shared[curvature] as number) +
+    ((relativeTrace * relativeTrace * (parts - 1)) / 2 - (shared[curvature] as number)) / Math.min(n, 400);
+  shared[sigma] = Math.max(trace + (covarianceTrace - trace) / Math.min(n, 100), trace / 2);
+
+  mixExperts(state);
+  shareWeights(state);
+}
+
+/** One expert: predict, then correct by the innovation in Fieller's form, B₀Q − ξS, which is linear in both. */
+function advance(state: FilterState, i: number, scaledQ: number, scaledS: number, observationVariance: number): void {
+  let xi = state.signal[i] as number;
+  let v = state.drift[i] as number;
+  let p = state.signalVariance[i] as number;
+  let c = state.covariance[i] as number;
+  let u = state.driftVariance[i] as number;
+  const damping = driftDampings[i] as number;
+  const noise = levelNoises[i] as number;
+  const factor = damping === 0 ? 1 : Math.exp(Math.min(Math.max(v, -largestDrift), largestDrift));
+  const predicted = factor * factor * (p + 2 * xi * c + xi * xi * u) + noise * noise * (xi * xi + p);
+  c = factor * (c + xi * u) * damping;
+  u = damping * damping * u + (squaredDriftNoises[i] as number);
+  p = Math.max(predicted, smallestVariance);
+  xi *= factor;
+  v *= damping;
+
+  const innovation = scaledQ - xi * scaledS;
+  const variance = p + observationVariance;
+  const gain = p / variance;
+  xi += gain * innovation;
+  v += (c / variance) * innovation;
+  u = Math.max(u - (c * c) / variance, 0);
+  c *= 1 - gain;
+  p = Math.max(p * (1 - gain), smallestVariance);
+
+  state.signal[i] = xi;
+  state.drift[i] = v;
+  state.signalVariance[i] = p;
+  state.covariance[i] = c;
+  state.driftVariance[i] = u;
+  const surprise = Math.log(variance) + Math.min((innovation * innovation) / variance, 100);
+  const logWeight = (state.logWeight[i] as number) - evidenceTempering * 0.5 * surprise;
+  state.logWeight[i] = logWeight + ((logPriors[i] as number) - logWeight) / weightMemory;
+}
+
+function normaliseLogWeights(state: FilterState): void {
+  let largest = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < expertCount; i += 1) largest = Math.max(largest, state.logWeight[i] as number);
+  let total = 0;
+  for (let i = 0; i < expertCount; i += 1) total += Math.exp((state.logWeight[i] as number) - largest);
+  const shift = largest + Math.log(total);
+  for (let i = 0; i < expertCount; i += 1) state.logWeight[i] = (state.logWeight[i] as number) - shift;
+}
+
+/** Online EM: each component of the observation variance grows by its share of what the innovation showed in excess. */
+function learnVariances(
+  state: FilterState,
+  scaledQ: number,
+  scaledS: number,
+  previousMean: number,
+  previousVariance: number,
+  atZero: number,
+  slope: number,
+  bend: number,
+  n: number,
+): void {
+  const shared = state.shared;
+  const x = Math.max(previousMean, 1e-4);
+  const innovation = scaledQ - x * scaledS;
+  const r = atZero + slope * x + bend * x * x;
+  const excess = (Math.min((innovation * innovation) / (r + previousVariance), 50) - 1) / Math.min(n - 1, 200);
+  shared[gamma] = (shared[gamma] as number) * (1 + (excess * atZero) / r);
+  shared[linear] = (shared[linear] as number) * (1 + (excess * slope * x) / r);
+  shared[quadratic] = (shared[quadratic] as number) * (1 + (excess * bend * x * x) / r);
+}
+
+/** Mean and variance of the mixture of the experts. */
+export function mixExperts(state: FilterState): void {
+  let mixed = 0;
+  for (let i = 0; i < expertCount; i += 1)
+    mixed += Math.exp(state.logWeight[i] as number) * (state.signal[i] as number);
+  let variance = 0;
+  for (let i = 0; i < expertCount; i += 1) {
+    const off = (state.signal[i] as number) - mixed;
+    variance += Math.exp(state.logWeight[i] as number) * ((state.signalVariance[i] as number) + off * off);
+  }
+  state.shared[mixtureMean] = mixed;
+  state.shared[mixtureVariance] = variance;
+}
+
+/** Every expert keeps a small share; one that lives on its share alone starts again from the mixture. */
+function shareWeights(state: FilterState): void {
+  const mixed = state.shared[mixtureMean] as number;
+  const variance = state.shared[mixtureVariance] as number;
+  for (let i = 0; i < expertCount; i += 1) {
+    const own = (1 - fixedShare) * Math.exp(state.logWeight[i] as number);
+    const share = fixedShare * (priors[i] as number);
+    if (share > own) {
+      state.signal[i] = mixed;
+      state.signalVariance[i] = variance;
+      state.drift[i] = 0;
+      state.covariance[i] = 0;
+      state.driftVariance[i] = startDriftVariances[i] as number;
+    }
+    state.logWeight[i] = Math.log(own + share);
+  }
+}

@@ -1,0 +1,170 @@
+"""Bank of small Kalman filters on xi = B0 |G|^2 / tr Sigma, for many runs at once.
+
+Written from the equations in packages/statistics/README.md, apart from the TypeScript filter, which is compared with it.
+Arrays are [runs] for what the experts share and [runs, experts] for what each has of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtr
+
+Array = np.ndarray
+
+WARM_UP = 20
+# level noise, drift noise, drift standard deviation at a start, drift damping, prior weight
+EXPERTS = np.array(
+    [
+        [0.0, 0.0, 0.0, 0.0, 45.0],
+        [0.0025, 0.0, 0.0, 0.0, 2.0],
+        [0.007, 0.0, 0.0, 0.0, 0.5],
+        [0.02, 0.0, 0.0, 0.0, 0.8],
+        [0.04, 0.0, 0.0, 0.0, 0.1],
+        [0.5, 0.0, 0.0, 0.0, 0.2],
+        [0.0, 1.25e-5, 0.002, 1.0, 8.0],
+        [0.0, 5e-5, 0.0015, 0.998, 0.5],
+        [0.0, 9e-5, 0.0045, 0.995, 0.8],
+    ]
+)
+OMEGA, DRIFT_NOISE, DRIFT_SD, PHI, PRIOR = EXPERTS.T
+PRIOR = PRIOR / PRIOR.sum()
+SMALLEST_VARIANCE = 1e-12
+
+
+@dataclass
+class Bank:
+    """State after a number of measurements."""
+
+    count: int
+    b0: Array  # [runs]
+    sigma: Array
+    r2: Array
+    gamma: Array
+    a1: Array
+    a2: Array
+    mean: Array
+    variance: Array
+    xi: Array  # [runs, experts]
+    v: Array
+    p: Array
+    c: Array
+    u: Array
+    log_weight: Array
+
+    def quantile(self, probability: float) -> Array:
+        """Quantile of each run's mixture of Gaussians, by bisection."""
+        weight = np.exp(self.log_weight)
+        weight = weight / weight.sum(axis=1, keepdims=True)
+        sd = np.sqrt(self.p)
+        low = (self.xi - 12 * sd).min(axis=1)
+        high = (self.xi + 12 * sd).max(axis=1)
+        for _ in range(70):
+            middle = 0.5 * (low + high)
+            mass = (weight * ndtr((middle[:, None] - self.xi) / sd)).sum(axis=1)
+            low = np.where(mass < probability, middle, low)
+            high = np.where(mass < probability, high, middle)
+        return 0.5 * (low + high)
+
+
+def start(q: Array, s: Array, batch: Array, parts: Array) -> Bank:
+    """Step 8: from the first measurements, [WARM_UP, runs] each; the mean of s must be positive."""
+    n = len(q)
+    b0 = batch[0]
+    sigma = s.mean(axis=0)
+    if not np.all(sigma > 0):
+        raise ValueError("mean of tr Sigma is not positive: the filter waits")
+    ratio = b0 * q / sigma
+    xi = ratio.mean(axis=0)
+    variance = ratio.var(axis=0, ddof=1)
+    relative = (s / sigma).var(axis=0, ddof=1)
+    k = parts.mean(axis=0)
+    x = np.maximum(xi, 0.02)
+    left = np.maximum(variance - k * relative, variance / 10)
+    a1 = np.clip(left / 2 / x, SMALLEST_VARIANCE, 0.45)
+    a2 = np.clip(left / 2 / x**2, SMALLEST_VARIANCE, 0.45)
+    shape = (len(xi), len(PRIOR))
+    weight = PRIOR**0.75 / (PRIOR**0.75).sum()
+    p = np.broadcast_to(np.maximum(4 * variance / n, SMALLEST_VARIANCE)[:, None], shape).copy()
+    return Bank(
+        count=n,
+        b0=b0,
+        sigma=sigma,
+        r2=relative * (k - 1) / 2,
+        gamma=np.ones_like(xi),
+        a1=a1,
+        a2=a2,
+        mean=xi,
+        variance=p[:, 0],
+        xi=np.broadcast_to(xi[:, None], shape).copy(),
+        v=np.zeros(shape),
+        p=p,
+        c=np.zeros(shape),
+        u=np.broadcast_to(DRIFT_SD**2, shape).copy(),
+        log_weight=np.broadcast_to(np.log(weight), shape).copy(),
+    )
+
+
+def update(bank: Bank, q: Array, s: Array, batch: Array, parts: Array) -> None:
+    """Steps 1 to 7 for one measurement of every run, [runs] each; the bank is changed in place."""
+    bank.count += 1
+    scale = bank.b0 / batch
+    a0 = bank.gamma * 2 * bank.r2 * parts / (parts - 1) * scale**2
+    a1 = bank.a1 * scale
+
+    # 1
+    x = np.maximum(bank.mean, 0.02)
+    r = (a0 + a1 * x + bank.a2 * x * x)[:, None]
+
+    # 2
+    f = np.exp(np.clip(bank.v, -0.1, 0.1))
+    p = f**2 * (bank.p + 2 * bank.xi * bank.c + bank.xi**2 * bank.u) + OMEGA**2 * (bank.xi**2 + bank.p)
+    c = f * (bank.c + bank.xi * bank.u) * PHI
+    u = PHI**2 * bank.u + DRIFT_NOISE**2
+    xi = f * bank.xi
+    v = PHI * bank.v
+    p = np.maximum(p, SMALLEST_VARIANCE)
+
+    # 3
+    e = ((bank.b0 * q)[:, None] - xi * s[:, None]) / bank.sigma[:, None]
+    total = p + r
+    bank.xi = xi + p / total * e
+    bank.v = v + c / total * e
+    bank.u = np.maximum(u - c**2 / total, 0.0)
+    bank.c = c * (1 - p / total)
+    bank.p = np.maximum(p * (1 - p / total), SMALLEST_VARIANCE)
+
+    # 4
+    log_weight = bank.log_weight - 0.65 * 0.5 * (np.log(total) + np.minimum(e**2 / total, 100))
+    log_weight = log_weight + (np.log(PRIOR) - log_weight) / 2500
+    log_weight = log_weight - np.logaddexp.reduce(log_weight, axis=1, keepdims=True)
+
+    # 5
+    x = np.maximum(bank.mean, 1e-4)
+    parts_of_r = np.stack([a0, a1 * x, bank.a2 * x * x])
+    r = parts_of_r.sum(axis=0)
+    e = (bank.b0 * q - x * s) / bank.sigma
+    d = (np.minimum(e**2 / (r + bank.variance), 50) - 1) / min(bank.count - 1, 200)
+    bank.gamma, bank.a1, bank.a2 = (
+        component * (1 + d * part / r)
+        for component, part in zip((bank.gamma, bank.a1, bank.a2), parts_of_r, strict=True)
+    )
+
+    # 6
+    bank.r2 = bank.r2 + ((s / bank.sigma - 1) ** 2 * (parts - 1) / 2 - bank.r2) / min(bank.count, 400)
+    bank.sigma = np.maximum(bank.sigma + (s - bank.sigma) / min(bank.count, 100), bank.sigma / 2)
+
+    # 7
+    weight = np.exp(log_weight)
+    bank.mean = (weight * bank.xi).sum(axis=1)
+    bank.variance = (weight * (bank.p + (bank.xi - bank.mean[:, None]) ** 2)).sum(axis=1)
+    own = (1 - 5e-5) * weight
+    share = 5e-5 * PRIOR
+    again = share > own
+    bank.xi = np.where(again, bank.mean[:, None], bank.xi)
+    bank.p = np.where(again, bank.variance[:, None], bank.p)
+    bank.v = np.where(again, 0.0, bank.v)
+    bank.c = np.where(again, 0.0, bank.c)
+    bank.u = np.where(again, DRIFT_SD**2, bank.u)
+    bank.log_weight = np.log(own + share)

@@ -1,0 +1,168 @@
+"""Does the headline filter hold the current noise scale? Against fixed horizons and Lepski's rule on simulated runs.
+
+    python test/oracle/filter_experiment.py                       the full table: 300 seeds
+    python test/oracle/filter_experiment.py --seeds 20 --json x   fewer, and the numbers as JSON
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import filter_bank
+import numpy as np
+from noise_scale import one_step
+from scipy.stats import t as student_t
+from simulated_runs import BATCH, PARTS, RUNS, STEPS, Run, draw_noise, squared_norms
+
+Array = np.ndarray
+
+HORIZONS = (25, 50, 100, 200, 400, 800, 1600)
+# every 100th step after 200
+CHECKPOINTS = np.arange(300, STEPS + 1, 100)
+
+
+def simulate(runs: list[Run], seeds: range) -> tuple[Array, Array]:
+    """One-step estimates (|G|^2, tr Sigma), [steps, runs, seeds] each."""
+    signal = np.empty((STEPS, len(runs), len(seeds)))
+    trace = np.empty_like(signal)
+    for column, seed in enumerate(seeds):
+        noises = {}
+        for row, run in enumerate(runs):
+            if run.heavy_tails not in noises:
+                noises[run.heavy_tails] = draw_noise(seed, heavy_tails=run.heavy_tails)
+            small, big = squared_norms(run, noises[run.heavy_tails])
+            signal[:, row, column], trace[:, row, column] = one_step(small, big, BATCH / PARTS, BATCH)
+    return signal, trace
+
+
+def filter_intervals(signal: Array, trace: Array) -> Array:
+    """1/B_simple: (lower, median, upper) at the checkpoints, [3, checkpoints, columns]."""
+    columns = signal.shape[1]
+    batch, parts = np.full(columns, float(BATCH)), np.full(columns, float(PARTS))
+    n = filter_bank.WARM_UP
+    bank = filter_bank.start(signal[:n], trace[:n], np.tile(batch, (n, 1)), np.tile(parts, (n, 1)))
+    found = np.empty((3, len(CHECKPOINTS), columns))
+    place = {int(step): index for index, step in enumerate(CHECKPOINTS)}
+    for step in range(n + 1, len(signal) + 1):
+        filter_bank.update(bank, signal[step - 1], trace[step - 1], batch, parts)
+        if step in place:
+            for row, probability in enumerate((0.025, 0.5, 0.975)):
+                found[row, place[step]] = bank.quantile(probability) / bank.b0
+    return found
+
+
+def horizon_intervals(signal: Array, trace: Array, horizon: int) -> Array:
+    """1/B_simple: (lower, ratio, upper) of Fieller's set at the checkpoints, [3, checkpoints, columns]."""
+    beta = (horizon - 1) / (horizon + 1)
+    sums = np.zeros((5, signal.shape[1]))
+    found = np.empty((3, len(CHECKPOINTS), signal.shape[1]))
+    place = {int(step): index for index, step in enumerate(CHECKPOINTS)}
+    for step, (q, s) in enumerate(zip(signal, trace, strict=True), start=1):
+        sums *= beta
+        sums += (q, s, q * q, q * s, s * s)
+        if step not in place:
+            continue
+        total = (1 - beta**step) / (1 - beta)
+        squares = (1 - beta ** (2 * step)) / (1 - beta**2) / total**2
+        q_mean, s_mean, qq, qs, ss = sums / total
+        factor = squares / (1 - squares)
+        v_q, v_qs, v_s = factor * (qq - q_mean**2), factor * (qs - q_mean * s_mean), factor * (ss - s_mean**2)
+        t2 = student_t.ppf(0.975, 1 / squares - 1) ** 2
+        a, b, c = s_mean**2 - t2 * v_s, q_mean * s_mean - t2 * v_qs, q_mean**2 - t2 * v_q
+        root = np.sqrt(np.maximum(b * b - a * c, 0))
+        found[:, place[step]] = (b - root) / a, q_mean / s_mean, (b + root) / a
+    return found
+
+
+def lepski_intervals(by_horizon: Array) -> Array:
+    """From the shortest up: the longest whose interval still overlaps those of all shorter ones."""
+    chosen = by_horizon[0].copy()
+    low, high = chosen[0].copy(), chosen[2].copy()
+    going = np.ones(low.shape, dtype=bool)
+    for candidate in by_horizon[1:]:
+        # overlapping all shorter ones is meeting the highest lower and the lowest upper bound of them
+        going = going & (candidate[0] <= high) & (candidate[2] >= low)
+        chosen = np.where(going, candidate, chosen)
+        low, high = np.maximum(low, candidate[0]), np.minimum(high, candidate[2])
+    return chosen
+
+
+def scores(inverse: Array, truth: Array) -> dict[str, float]:
+    """Coverage, median |log error|, median log(high/low), share without an upper bound.
+
+    Args:
+        inverse: (lower, middle, upper) of 1/B_simple, [3, checkpoints, seeds].
+        truth: B_simple at the checkpoints, [checkpoints].
+    """
+    lower, middle, upper = inverse
+    x = 1 / truth[:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = np.where(middle > 0, np.abs(np.log(middle / x)), np.inf)
+        width = np.where(lower > 0, np.log(upper / lower), np.inf)
+    return {
+        "coverage": float(np.mean((lower <= x) & (x <= upper))),
+        "median_absolute_log_error": float(np.median(error)),
+        "median_log_width": float(np.median(width)),
+        "unbounded": float(np.mean(lower <= 0)),
+    }
+
+
+def experiment(seeds: range) -> dict[str, dict[str, dict[str, float]]]:
+    """Scores by run and estimator."""
+    signal, trace = (values.reshape(STEPS, -1) for values in simulate(RUNS, seeds))
+    shape = (3, len(CHECKPOINTS), len(RUNS), len(seeds))
+    estimators = {"filter": filter_intervals(signal, trace).reshape(shape)}
+    by_horizon = np.stack([horizon_intervals(signal, trace, horizon) for horizon in HORIZONS])
+    estimators["lepski"] = lepski_intervals(by_horizon).reshape(shape)
+    for horizon, intervals in zip(HORIZONS, by_horizon, strict=True):
+        estimators[f"horizon {horizon}"] = intervals.reshape(shape)
+    return {
+        run.name: {
+            name: scores(intervals[:, :, row], run.truth()[CHECKPOINTS - 1]) for name, intervals in estimators.items()
+        }
+        for row, run in enumerate(RUNS)
+    }
+
+
+def table(results: dict[str, dict[str, dict[str, float]]]) -> str:
+    """Markdown: coverage / median |log error| / median log(high/low) / unbounded."""
+
+    def cell(score: dict[str, float]) -> str:
+        return (
+            f"{score['coverage']:.3f} / {score['median_absolute_log_error']:.3f} / "
+            f"{score['median_log_width']:.2f} / {score['unbounded']:.2f}"
+        )
+
+    lines = ["| run | Lepski | this filter | best fixed horizon |", "|---|---|---|---|"]
+    for run, by_estimator in results.items():
+        fixed = {name: score for name, score in by_estimator.items() if name.startswith("horizon")}
+        best = min(fixed, key=lambda name: fixed[name]["median_absolute_log_error"])
+        lines.append(
+            f"| {run} | {cell(by_estimator['lepski'])} | {cell(by_estimator['filter'])} "
+            f"| {best.removeprefix('horizon ')}: {cell(fixed[best])} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=300, help="runs of each kind (300)")
+    parser.add_argument("--json", type=Path, help="write every number here")
+    arguments = parser.parse_args()
+    results = experiment(range(1000, 1000 + arguments.seeds))
+    print(table(results))
+    if arguments.json is not None:
+        rounded = {
+            run: {name: {key: round(value, 4) for key, value in score.items()} for name, score in row.items()}
+            for run, row in results.items()
+        }
+        arguments.json.write_text(
+            json.dumps({"seeds": arguments.seeds, "runs": rounded}, indent=1, ensure_ascii=False) + "\n"
+        )
+
+
+if __name__ == "__main__":
+    main()
