@@ -11,7 +11,8 @@ import { Ingest } from "./ingest.ts";
 import { LiveUpdates } from "./live-updates.ts";
 import type { ConfiguredTrackers } from "./outbox/configured-tracker.ts";
 import { OutboxWorker } from "./outbox/outbox-worker.ts";
-import { RunPanels } from "./outbox/run-panels.ts";
+import { PanelRenderer } from "./panels/panel-renderer.ts";
+import { RunPanels } from "./panels/run-panels.ts";
 import { refoldOutdated } from "./refold-outdated.ts";
 import type { CollectorContext } from "./routes/collector-context.ts";
 import { RunView } from "./run-view.ts";
@@ -65,7 +66,8 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
   await store.transaction((transaction) => transaction.unparkAll());
 
   const view = new RunView(store, fold);
-  const panels = new RunPanels(store, view, config.publicUrl);
+  const renderer = new PanelRenderer();
+  const panels = new RunPanels(store, view, renderer, config.publicUrl);
   const live = new LiveUpdates(async (name) => {
     const run = await store.findRun(name);
     return run === undefined ? undefined : { state: { state: run.state }, snapshot: await view.snapshot(run) };
@@ -129,6 +131,7 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
     await ingest.idle();
     await Promise.all([...workers.values()].map((worker) => worker.finish(flushOnCloseMs)));
     await Promise.all([...trackers.values()].map(({ tracker }) => tracker.close()));
+    await renderer.close();
     await store.close();
   };
   return {

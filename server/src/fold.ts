@@ -14,10 +14,17 @@ const heldRuns = 256;
 /** Series rows that a refold holds before it writes them. */
 const refoldRowsHeld = 4096;
 
+// States of the last measurements, in memory: requests that overtake one another on their way cost a short refold.
+const recentEvery = 64;
+const recentStates = 16;
+/** Those of many layers are too large to hold so many [bytes]. */
+const longestRecentState = 16_384;
+
 interface HeldFold {
   readonly version: number;
   readonly estimator: RunEstimator;
   readonly attempts: readonly AttemptStart[];
+  readonly recent: readonly FoldPosition[];
 }
 
 /** What a fold changed. */
@@ -49,11 +56,11 @@ export class Fold {
       return { estimator: held.estimator, position: run.fold, rows: new Float64Array(0) };
     }
     this.forget(run.id);
-    if (first.step <= last) return this.#refold(transaction, run, attempts, first.step);
+    if (first.step <= last) return this.#refold(transaction, run, attempts, first.step, held.recent);
 
     const folding = new Folding(transaction, run.id, held.estimator, run.fold);
     for (const measurement of counted) await folding.add(measurement);
-    return this.#save(run, folding, attempts);
+    return this.#save(run, folding, attempts, held.recent);
   }
 
   /** The fold as it stands, with its last row; folded again where its state is of another version. */
@@ -67,7 +74,7 @@ export class Fold {
   /** Folds the run again from its measurements, without any state. */
   async rebuild(transaction: StoreTransaction, run: RunRow): Promise<FoldResult> {
     this.forget(run.id);
-    return this.#refold(transaction, run, await transaction.attemptStarts(run.id), 0);
+    return this.#refold(transaction, run, await transaction.attemptStarts(run.id), 0, []);
   }
 
   /** The run's estimator, from the store's state; undefined where that is of another version of the statistics. */
@@ -91,7 +98,7 @@ export class Fold {
     if (held?.version === run.version) return held;
     const estimator = readEstimator(run, run.fold?.state);
     if (estimator === undefined) return undefined;
-    return { version: run.version, estimator, attempts: await transaction.attemptStarts(run.id) };
+    return { version: run.version, estimator, attempts: await transaction.attemptStarts(run.id), recent: [] };
   }
 
   async #refold(
@@ -99,8 +106,10 @@ export class Fold {
     run: RunRow,
     attempts: readonly AttemptStart[],
     fromStep: number,
+    recent: readonly FoldPosition[],
   ): Promise<FoldResult> {
-    const found = await transaction.checkpointBefore(run.id, fromStep);
+    const before = recent.filter(({ step }) => step < fromStep);
+    const found = before.at(-1) ?? (await transaction.checkpointBefore(run.id, fromStep));
     const estimator = readEstimator(run, found?.state);
     // A checkpoint of another version of the statistics: from the first measurement.
     const checkpoint = estimator === undefined ? undefined : found;
@@ -112,18 +121,31 @@ export class Fold {
         await folding.add(measurement);
       }
     }
-    const result = await this.#save(run, folding, attempts);
+    const result = await this.#save(run, folding, attempts, before);
     return { ...result, rows: result.rows.subarray(-seriesRowWidth) };
   }
 
-  async #save(run: RunRow, folding: Folding, attempts: readonly AttemptStart[]): Promise<FoldResult> {
-    const result = await folding.save();
+  async #save(
+    run: RunRow,
+    folding: Folding,
+    attempts: readonly AttemptStart[],
+    recent: readonly FoldPosition[],
+  ): Promise<FoldResult> {
+    const { result, saved } = await folding.save();
+    const held = { version: run.version + 1, estimator: result.estimator, attempts, recent: withRecent(recent, saved) };
     this.#held.delete(run.id);
-    this.#held.set(run.id, { version: run.version + 1, estimator: result.estimator, attempts });
+    this.#held.set(run.id, held);
     const oldest = this.#held.keys().next();
     if (this.#held.size > heldRuns && oldest.done !== true) this.#held.delete(oldest.value);
     return result;
   }
+}
+
+function withRecent(recent: readonly FoldPosition[], saved: FoldPosition | undefined): readonly FoldPosition[] {
+  if (saved === undefined || saved.state.length > longestRecentState) return [];
+  const last = recent.at(-1);
+  if (last !== undefined && saved.measurements - last.measurements < recentEvery) return recent;
+  return [...recent, saved].slice(-recentStates);
 }
 
 function newEstimator(run: RunRow): RunEstimator {
@@ -196,15 +218,13 @@ class Folding {
     if (this.#position.measurements % checkpointEvery === 0) await this.#checkpoint(this.#position);
   }
 
-  async save(): Promise<FoldResult> {
+  async save(): Promise<{ readonly result: FoldResult; readonly saved: FoldPosition | undefined }> {
     const rows = this.#rows.slice(0, this.#count * seriesRowWidth);
     await this.#write();
     const position = this.#position;
-    await this.#transaction.saveFold(
-      this.#runId,
-      position === undefined ? undefined : { ...position, state: this.#estimator.serialize() },
-    );
-    return { estimator: this.#estimator, position, rows };
+    const saved = position === undefined ? undefined : { ...position, state: this.#estimator.serialize() };
+    await this.#transaction.saveFold(this.#runId, saved);
+    return { result: { estimator: this.#estimator, position, rows }, saved };
   }
 
   async #checkpoint(position: Omit<FoldPosition, "state">): Promise<void> {

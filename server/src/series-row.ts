@@ -25,8 +25,11 @@ export const timeColumn = 1;
 const firstMetricColumn = 2;
 export const seriesRowWidth: number = firstMetricColumn + metrics.length;
 
-/** Rows of one chunk as they are stored; all but the last chunk of a run are full. */
-export const chunkRows = 256;
+/**
+ * Rows of one chunk as they are stored; all but the last chunk of a run are full. Every commit writes the last chunk again,
+ * so it is short: two pages of the disk.
+ */
+export const chunkRows = 64;
 
 export interface SeriesChunk {
   /** `seriesRowWidth` numbers a row. */

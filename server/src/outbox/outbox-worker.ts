@@ -2,10 +2,10 @@ import { randomUUID } from "node:crypto";
 import { type Delivery, TrackerError, type TrackerRun } from "@noisescale/tracker";
 import type { Logger } from "pino";
 import type { Fold } from "../fold.ts";
+import type { RunPanels } from "../panels/run-panels.ts";
 import type { QueueRow, Store } from "../store/store.ts";
 import type { ConfiguredTracker } from "./configured-tracker.ts";
 import { makeDeliveries } from "./deliveries.ts";
-import type { RunPanels } from "./run-panels.ts";
 
 /** How often a sender looks for what is due without being woken [ms]. */
 const lookEveryMs = 1000;

@@ -6,7 +6,7 @@ import type { Fold } from "../fold.ts";
 import type { Ingest } from "../ingest.ts";
 import type { LiveUpdates } from "../live-updates.ts";
 import type { ConfiguredTrackers } from "../outbox/configured-tracker.ts";
-import type { RunPanels } from "../outbox/run-panels.ts";
+import type { RunPanels } from "../panels/run-panels.ts";
 import type { RunView } from "../run-view.ts";
 import type { Store } from "../store/store.ts";
 

@@ -1,6 +1,5 @@
 import { isPanelName, panelMissing, panelNames, panelSubtitle, panelText, panelTitle } from "@noisescale/charts";
 import { Router } from "express";
-import { drawPanel } from "../outbox/draw-panel.ts";
 import { ProblemError } from "../problem.ts";
 import type { CollectorContext } from "./collector-context.ts";
 import { knownRun } from "./run-parameter.ts";
@@ -25,12 +24,12 @@ export function panelRoutes({ store, panels }: CollectorContext): Router {
     const data = await panels.data(run);
     response.set("cache-control", "no-cache");
     if (ending === "png") {
-      response.type("image/png").send(Buffer.from(await drawPanel(panel, data, "image/png")));
+      response.type("image/png").send(Buffer.from(await panels.draw(panel, data, "image/png")));
       return;
     }
     if (ending === "html") {
       response.set("content-security-policy", sandbox);
-      response.type("text/html").send(Buffer.from(await drawPanel(panel, data, "text/html")));
+      response.type("text/html").send(Buffer.from(await panels.draw(panel, data, "text/html")));
       return;
     }
     response.json({

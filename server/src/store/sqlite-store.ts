@@ -12,7 +12,7 @@ import { readSeriesRow, SqliteTransaction } from "./sqlite-transaction.ts";
 import type { EventCount, QueueRow, RunRow, StepRange, Store, StoreTransaction } from "./store.ts";
 
 /** Chunks read between two turns of the event loop, so that a long series holds up no other request. */
-const chunksPerTurn = 64;
+const chunksPerTurn = 256;
 const measurementsPerPage = 2000;
 
 /**

@@ -1,9 +1,16 @@
-import { type PanelData, panelColumns, panelNames, panelTitle, summaryMarkdown } from "@noisescale/charts";
+import {
+  type PanelData,
+  type PanelName,
+  panelColumns,
+  panelNames,
+  panelTitle,
+  summaryMarkdown,
+} from "@noisescale/charts";
 import type { Delivery, PanelFile, TrackerCapabilities } from "@noisescale/tracker";
 import type { RunView } from "../run-view.ts";
 import { readSeries } from "../series-reduction.ts";
 import type { RunRow, Store } from "../store/store.ts";
-import { drawPanel } from "./draw-panel.ts";
+import type { PanelRenderer } from "./panel-renderer.ts";
 
 /** Rows of the series that a panel draws. */
 const panelPoints = 600;
@@ -13,12 +20,14 @@ const everyStep = { from: 0, to: Number.MAX_SAFE_INTEGER };
 export class RunPanels {
   readonly #store: Store;
   readonly #view: RunView;
+  readonly #renderer: PanelRenderer;
   readonly #publicUrl: string | undefined;
 
   /** @param publicUrl - under which people reach the collector's page; undefined: notes have no link */
-  constructor(store: Store, view: RunView, publicUrl: string | undefined) {
+  constructor(store: Store, view: RunView, renderer: PanelRenderer, publicUrl: string | undefined) {
     this.#store = store;
     this.#view = view;
+    this.#renderer = renderer;
     this.#publicUrl = publicUrl;
   }
 
@@ -35,26 +44,34 @@ export class RunPanels {
     const { step, timeMs } = run.fold;
     const link = this.#publicUrl === undefined ? undefined : `${this.#publicUrl}/runs/${encodeURIComponent(name)}`;
     return {
-      panels: await drawPanels(data, capabilities.panels, step, timeMs),
+      panels: await this.#files(data, capabilities.panels, step, timeMs),
       ...(capabilities.note
         ? { note: { markdown: summaryMarkdown(data.name, data.snapshot, link), step, timeMs } }
         : {}),
     };
   }
-}
 
-async function drawPanels(
-  data: PanelData,
-  contentTypes: readonly PanelFile["contentType"][],
-  step: number,
-  timeMs: number,
-): Promise<PanelFile[]> {
-  const files: PanelFile[] = [];
-  for (const contentType of contentTypes) {
-    for (const panel of panelNames) {
-      const bytes = await drawPanel(panel, data, contentType);
-      files.push({ panel, title: panelTitle(panel), contentType, bytes, step, timeMs });
-    }
+  async draw(panel: PanelName, data: PanelData, contentType: PanelFile["contentType"]): Promise<Uint8Array> {
+    return this.#renderer.draw(panel, data, contentType);
   }
-  return files;
+
+  async #files(
+    data: PanelData,
+    contentTypes: readonly PanelFile["contentType"][],
+    step: number,
+    timeMs: number,
+  ): Promise<PanelFile[]> {
+    return Promise.all(
+      contentTypes.flatMap((contentType) =>
+        panelNames.map(async (panel) => ({
+          panel,
+          title: panelTitle(panel),
+          contentType,
+          bytes: await this.#renderer.draw(panel, data, contentType),
+          step,
+          timeMs,
+        })),
+      ),
+    );
+  }
 }
