@@ -1,0 +1,5 @@
+export type { EventCode, MeasurementSink } from "./report.ts";
+export { watch } from "./watch.ts";
+export { type LoopWatcher, watchLoop } from "./watch-loop.ts";
+export type { WatchOptions } from "./watch-options.ts";
+export type { Watcher } from "./watcher.ts";

@@ -1,0 +1,133 @@
+import * as tf from "@tensorflow/tfjs-core";
+import type { MicroBatch } from "./micro-batches.ts";
+import {
+  couplesExamples,
+  isPlainOptimizer,
+  isStochastic,
+  type LossOrMetric,
+  layersByVariable,
+  learningRateOf,
+  type TrainableModel,
+  type TrainFunction,
+} from "./model-internals.ts";
+import type { PartResult } from "./part-gradients.ts";
+import { splitRows } from "./rows-of.ts";
+import type { TrainingStep } from "./step-meter.ts";
+
+/** Takes the steps of `model.fit`, `fitDataset` and `trainOnBatch` apart. */
+export class ModelStep {
+  readonly #model: TrainableModel;
+  readonly #perLayer: boolean;
+  #facts: { readonly identity: unknown; readonly coupled: boolean; readonly stochastic: boolean } | undefined;
+  /** Losses or metrics that gave something else than one value an example: their mean over parts is not the batch's. */
+  readonly #notPerExample = new WeakSet<LossOrMetric>();
+
+  constructor(model: TrainableModel, perLayer: boolean) {
+    this.#model = model;
+    this.#perLayer = perLayer;
+  }
+
+  of(train: TrainFunction, data: (tf.Tensor | null)[]): TrainingStep {
+    const model = this.#model;
+    const optimizer = model.optimizer_;
+    const variables: tf.Variable[] = [];
+    // `compile` makes a new list of losses, so the list stands for what was compiled.
+    const identity = model.lossFunctions;
+    if (this.#facts?.identity !== identity) {
+      this.#facts = { identity, coupled: couplesExamples(model), stochastic: isStochastic(model) };
+    }
+    const layers = this.#perLayer ? layersByVariable(model) : undefined;
+    return {
+      ...this.#facts,
+      examples: data[0]?.shape[0] ?? 0,
+      learningRate: learningRateOf(optimizer),
+      layerOf: layers && ((variable) => layers.get(variable) ?? variable),
+      mayApplyParts: () =>
+        isPlainOptimizer(optimizer) &&
+        !model.lossFunctions.some((loss) => this.#notPerExample.has(loss)) &&
+        !model.metricsTensors.some(([metric]) => this.#notPerExample.has(metric)),
+      plain: () => train(data),
+      split: (parts) => this.#split(train, data, parts, variables),
+      apply: (gradients) => {
+        optimizer.applyGradients(variables.map(({ name }) => ({ name, tensor: gradients[name] as tf.Tensor })));
+      },
+    };
+  }
+
+  #split(
+    train: TrainFunction,
+    data: (tf.Tensor | null)[],
+    parts: readonly MicroBatch[],
+    variables: tf.Variable[],
+  ): (part: number) => PartResult {
+    const present = data.filter((tensor) => tensor !== null && tensor !== undefined);
+    const examples = present[0]?.shape[0] ?? 0;
+    const cut = splitRows(present, parts);
+    return (part) => {
+      const remaining = [...(cut[part] ?? [])];
+      const size = parts[part]?.size ?? 0;
+      const partData = data.map((tensor) =>
+        tensor === null || tensor === undefined ? tensor : (remaining.shift() ?? tensor),
+      );
+      return this.#withoutUpdate(train, partData, size, size / examples, variables);
+    };
+  }
+
+  /** Runs the model's own train function with an optimizer that only hands over the gradient. */
+  #withoutUpdate(
+    train: TrainFunction,
+    data: (tf.Tensor | null)[],
+    size: number,
+    share: number,
+    variables: tf.Variable[],
+  ): PartResult {
+    const model = this.#model;
+    const { optimizer_, lossFunctions, metricsTensors } = model;
+    let gradients: tf.NamedTensorMap = {};
+    model.optimizer_ = Object.create(optimizer_, {
+      minimize: {
+        value: (loss: () => tf.Scalar, _returnCost: boolean, variableList: tf.Variable[]) => {
+          variables.splice(0, variables.length, ...variableList);
+          const result = tf.variableGrads(() => tf.mul<tf.Scalar>(loss(), share), variableList);
+          gradients = result.grads;
+          return result.value;
+        },
+      },
+    });
+    const watched = new Map<LossOrMetric, LossOrMetric>();
+    const watch = (measure: LossOrMetric) => {
+      const wrapped = watched.get(measure) ?? this.#shapeWatch(measure, size);
+      watched.set(measure, wrapped);
+      return wrapped;
+    };
+    model.lossFunctions = lossFunctions.map(watch);
+    model.metricsTensors = metricsTensors.map(([metric, output]) => [watch(metric), output]);
+    const statistics = this.#facts?.coupled === true ? model.nonTrainableWeights : [];
+    const before = statistics.map((weight) => tf.clone(weight.read()));
+    try {
+      const outputs = train(data);
+      // The train function keeps its metrics from any tidy; here they are intermediate values.
+      return { gradients, outputs: outputs.map((output) => unkept(output)) };
+    } finally {
+      model.optimizer_ = optimizer_;
+      model.lossFunctions = lossFunctions;
+      model.metricsTensors = metricsTensors;
+      for (const [index, value] of before.entries()) statistics[index]?.write(value);
+    }
+  }
+
+  #shapeWatch(measure: LossOrMetric, size: number): LossOrMetric {
+    return (truth, prediction) => {
+      const value = measure(truth, prediction);
+      if (value.rank === 0 || value.shape[0] !== size) this.#notPerExample.add(measure);
+      return value;
+    };
+  }
+}
+
+function unkept(output: tf.Scalar): tf.Scalar {
+  if (!output.kept) return output;
+  const copy = tf.clone(output);
+  output.dispose();
+  return copy;
+}

@@ -1,0 +1,44 @@
+import type { Client } from "@noisescale/client";
+import type { MeasurementInput, RunDeclarationInput } from "@noisescale/protocol";
+import type { MeasurementSink } from "./report.ts";
+
+/** Where the measurements go: a client, a sink, or what it takes to make a client. */
+export interface WatchOptions {
+  /** A client made with `createClient`; it stays open after `close`. */
+  readonly client?: Client;
+  /** Anything that takes measurements: an object with `record`, or a function. */
+  readonly sink?: MeasurementSink | ((measurement: MeasurementInput) => void);
+  /** Address of the collector; `NOISESCALE_URL`, or port 7677 of this machine. */
+  readonly url?: string;
+  /** Name of the run: 1 to 128 of A-Z a-z 0-9 . _ - */
+  readonly run?: string;
+  readonly project?: string;
+  /** The rest of the run's declaration: name, group, trackers, batch limits, tags. */
+  readonly declaration?: Omit<RunDeclarationInput, "project">;
+  /** Where records wait on disk while the collector is away (Node only). */
+  readonly spoolDirectory?: string;
+  readonly onWarning?: (message: string) => void;
+  /** Number of parts K of a measured batch; 4. */
+  readonly parts?: number;
+  /** A step in so many is measured; 10. */
+  readonly every?: number;
+  /** Squares of each layer too; false. */
+  readonly layers?: boolean;
+  /** Number of the first step, for a training that was resumed; 0. */
+  readonly firstStep?: number;
+}
+
+/** @throws RangeError naming the option that is wrong */
+export function checkedMeterOptions(options: WatchOptions): { parts: number; every: number; firstStep: number } {
+  const { parts = 4, every = 10, firstStep = 0 } = options;
+  requireWhole("parts", parts, 2);
+  requireWhole("every", every, 1);
+  requireWhole("firstStep", firstStep, 0);
+  return { parts, every, firstStep };
+}
+
+function requireWhole(name: string, value: number, least: number): void {
+  if (!Number.isSafeInteger(value) || value < least) {
+    throw new RangeError(`${name}: must be a whole number from ${least}, got ${value}`);
+  }
+}
