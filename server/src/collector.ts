@@ -82,10 +82,14 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
   const wakeOutbox = (names: ReadonlySet<string>): void => {
     for (const name of names) workers.get(name)?.wake();
   };
-  const ingest = new Ingest(store, fold, trackers, (commit) => {
-    metrics.committed(commit.durationMs);
-    for (const run of commit.runs) live.changed(run);
-    wakeOutbox(commit.trackers);
+  const ingest = new Ingest(store, fold, {
+    trackers,
+    layerLimit: config.limits.layers,
+    committed: (commit) => {
+      metrics.committed(commit.durationMs);
+      for (const run of commit.runs) live.changed(run);
+      wakeOutbox(commit.trackers);
+    },
   });
   const declarations = new Declarations(store, fold, trackers, config.limits.runs);
   const context: CollectorContext = {

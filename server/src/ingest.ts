@@ -28,9 +28,15 @@ export interface IngestAnswer {
 export interface IngestCommit {
   readonly runs: ReadonlySet<string>;
   readonly trackers: ReadonlySet<string>;
-  readonly accepted: number;
-  readonly rejected: number;
   readonly durationMs: number;
+}
+
+export interface IngestSettings {
+  readonly trackers: ConfiguredTrackers;
+  /** Different layer names of one run. */
+  readonly layerLimit: number;
+  /** After each transaction. */
+  committed(commit: IngestCommit): void;
 }
 
 interface Waiting extends IngestRequest {
@@ -45,16 +51,14 @@ interface Waiting extends IngestRequest {
 export class Ingest {
   readonly #store: Store;
   readonly #fold: Fold;
-  readonly #trackers: ConfiguredTrackers;
-  readonly #committed: (commit: IngestCommit) => void;
+  readonly #settings: IngestSettings;
   #waiting: Waiting[] = [];
   #working: Promise<void> | undefined;
 
-  constructor(store: Store, fold: Fold, trackers: ConfiguredTrackers, committed: (commit: IngestCommit) => void) {
+  constructor(store: Store, fold: Fold, settings: IngestSettings) {
     this.#store = store;
     this.#fold = fold;
-    this.#trackers = trackers;
-    this.#committed = committed;
+    this.#settings = settings;
   }
 
   /** @throws UnknownRunError */
@@ -108,11 +112,9 @@ export class Ingest {
       for (const request of batch) request.reject(error);
       return;
     }
-    this.#committed({
+    this.#settings.committed({
       runs: new Set(byRun.keys()),
       trackers,
-      accepted: 0,
-      rejected: 0,
       durationMs: performance.now() - started,
     });
   }
@@ -155,7 +157,7 @@ export class Ingest {
       if (run.state !== "live" && run.fold !== undefined && attempt > run.fold.attempt) {
         await transaction.setState(run.id, "live");
       }
-      for (const tracker of await makeDeliveries(transaction, run, result, this.#trackers, Date.now())) {
+      for (const tracker of await makeDeliveries(transaction, run, result, this.#settings.trackers, Date.now())) {
         trackers.add(tracker);
       }
       const events = await this.#store.eventCounts(run.id);

@@ -1,0 +1,262 @@
+import { runDeclarationSchema } from "@noisescale/protocol";
+import { describe, expect, test } from "vitest";
+import { chunkRows, seriesRowWidth, stepColumn } from "../../src/series-row.ts";
+import type { RunRow, Store } from "../../src/store/store.ts";
+import { measurement } from "../measurement-source.ts";
+
+const declaration = runDeclarationSchema.parse({
+  project: "p",
+  trackers: [{ name: "memory", run: { id: "x" } }],
+  tags: { ["__proto__"]: "a tag", "<img src=x onerror=alert(1)>": "../../x" },
+});
+const everyStep = { from: 0, to: Number.MAX_SAFE_INTEGER };
+
+function makeRun(store: Store, run = "a"): Promise<RunRow> {
+  return store.transaction((transaction) => transaction.createRun(run, declaration, 5));
+}
+
+function seriesRows(first: number, count: number): Float64Array {
+  const rows = new Float64Array(count * seriesRowWidth);
+  for (let i = 0; i < count; i += 1) rows[i * seriesRowWidth + stepColumn] = (first + i) * 10;
+  return rows;
+}
+
+async function steps(store: Store, runId: number, range = everyStep): Promise<number[]> {
+  const found: number[] = [];
+  for await (const { rows } of store.series(runId, range)) {
+    for (let at = 0; at < rows.length; at += seriesRowWidth) found.push(rows[at + stepColumn] as number);
+  }
+  return found;
+}
+
+/** What every store does. @param open - a store on the same data each time it is called within a test */
+export function describeStore(name: string, harness: () => { open(): Promise<Store> }): void {
+  describe(name, () => {
+    test("gives a run back as it was declared, whatever its tags are called, after it was opened again", async () => {
+      const { open } = harness();
+      const first = await open();
+      await makeRun(first);
+      await first.close();
+      const store = await open();
+      expect(await store.findRun("a")).toEqual({
+        id: 1,
+        run: "a",
+        declaration,
+        state: "live",
+        createdMs: 5,
+        version: 0,
+        fold: undefined,
+      });
+      expect(await store.findRun("b")).toBeUndefined();
+      await store.close();
+    });
+
+    test("undoes a transaction that throws, and only the nested part that throws", async () => {
+      const { open } = harness();
+      const store = await open();
+      await expect(
+        store.transaction(async (transaction) => {
+          await transaction.createRun("gone", declaration, 1);
+          throw new Error("no");
+        }),
+      ).rejects.toThrow("no");
+      await store.transaction(async (transaction) => {
+        await transaction.createRun("kept", declaration, 1);
+        await expect(
+          transaction.nested(async () => {
+            await transaction.createRun("gone", declaration, 1);
+            throw new Error("no");
+          }),
+        ).rejects.toThrow("no");
+      });
+      expect((await store.listRuns()).map(({ run }) => run)).toEqual(["kept"]);
+      await store.close();
+    });
+
+    test("runs transactions one after the other, so that none sees half of another", async () => {
+      const { open } = harness();
+      const store = await open();
+      const { id } = await makeRun(store);
+      const seen: number[] = [];
+      await Promise.all(
+        Array.from({ length: 5 }, () =>
+          store.transaction(async (transaction) => {
+            const before = await transaction.lockRun("a");
+            await Promise.resolve();
+            await transaction.saveFold(id, undefined);
+            seen.push(before?.version ?? -1);
+          }),
+        ),
+      );
+      expect(seen).toEqual([0, 1, 2, 3, 4]);
+      await store.close();
+    });
+
+    test("counts a measurement once, and lets the first of two with other values stand", async () => {
+      const { open } = harness();
+      const store = await open();
+      const { id } = await makeRun(store);
+      const one = measurement(1);
+      const outcomes = await store.transaction((transaction) =>
+        transaction.insertMeasurements(id, [one, one, { ...one, loss: 9 }, measurement(1, 7), measurement(2)]),
+      );
+      expect(outcomes).toEqual(["new", "duplicate", "conflict", "new", "new"]);
+      const stored = await Array.fromAsync(store.measurements(id));
+      expect(stored).toEqual([one, measurement(2), measurement(1, 7)]);
+      await store.transaction(async (transaction) => {
+        expect(await transaction.attemptStarts(id)).toEqual([
+          { attempt: 0, firstStep: 1 },
+          { attempt: 7, firstStep: 1 },
+        ]);
+        expect(await Array.fromAsync(transaction.measurements(id, 0, { from: 2, to: 9 }))).toEqual([measurement(2)]);
+      });
+      await store.close();
+    });
+
+    test("keeps fold and checkpoints bit for bit", async () => {
+      const { open } = harness();
+      const store = await open();
+      const { id } = await makeRun(store);
+      const at = (step: number) => ({
+        attempt: 1,
+        step,
+        timeMs: 7.5,
+        measurements: step,
+        state: new Uint8Array([step, 0, 255]),
+      });
+      await store.transaction(async (transaction) => {
+        await transaction.saveFold(id, at(30));
+        for (const step of [10, 20, 30]) await transaction.putCheckpoint(id, at(step));
+        expect(await transaction.checkpointBefore(id, 10)).toBeUndefined();
+        expect(await transaction.checkpointBefore(id, 25)).toEqual(at(20));
+        await transaction.deleteCheckpointsFrom(id, 20);
+        expect(await transaction.checkpointBefore(id, 99)).toEqual(at(10));
+      });
+      expect(await store.findRun("a")).toMatchObject({ version: 1, fold: at(30) });
+      await store.close();
+    });
+
+    test("replaces the series' rows from any place on, over chunks", async () => {
+      const { open } = harness();
+      const store = await open();
+      const { id } = await makeRun(store);
+      const count = 3 * chunkRows + 5;
+      await store.transaction((transaction) => transaction.writeSeries(id, 0, seriesRows(0, count)));
+      expect(await steps(store, id)).toEqual(Array.from({ length: count }, (_, i) => i * 10));
+      await store.transaction((transaction) => transaction.writeSeries(id, chunkRows + 2, seriesRows(1000, 3)));
+      const expected = [...Array(chunkRows + 2).keys(), 1000, 1001, 1002].map((i) => i * 10);
+      expect(await steps(store, id)).toEqual(expected);
+      expect(await store.seriesCount(id, everyStep)).toBe(chunkRows + 5);
+      const rows = await store.seriesRows(id, [0, chunkRows + 4, chunkRows + 5]);
+      expect(rows.map((row) => row[stepColumn])).toEqual([0, 10_020]);
+      expect(await steps(store, id, { from: 10_000, to: 10_000 })).toContain(10_000);
+      await store.transaction((transaction) => transaction.writeSeries(id, 0, new Float64Array(0)));
+      expect(await steps(store, id)).toEqual([]);
+      await store.close();
+    });
+
+    test("counts an event once that is sent twice", async () => {
+      const { open } = harness();
+      const store = await open();
+      const { id } = await makeRun(store);
+      const event = { step: 3, time_ms: 1, kind: "dropped", code: "not-finite", count: 4 } as const;
+      for (const step of [3, 3, 8]) {
+        await store.transaction((transaction) => transaction.insertEvents(id, 0, [{ ...event, step }]));
+      }
+      expect(await store.eventCounts(id)).toEqual([
+        { kind: "dropped", code: "not-finite", count: 8, firstStep: 3, lastStep: 8 },
+      ]);
+      await store.close();
+    });
+
+    test("leaves nothing of a deleted run, and gives its number to no other", async () => {
+      const { open } = harness();
+      const store = await open();
+      const { id } = await makeRun(store);
+      await store.transaction(async (transaction) => {
+        await transaction.insertMeasurements(id, [measurement(1)]);
+        await transaction.writeSeries(id, 0, seriesRows(0, 3));
+        await transaction.deleteRun(id);
+      });
+      const again = await makeRun(store);
+      expect(again.id).not.toBe(id);
+      expect(await Array.fromAsync(store.measurements(id))).toEqual([]);
+      expect(await steps(store, id)).toEqual([]);
+      await store.close();
+    });
+
+    describe("outbox", () => {
+      const marks = { madeMs: 1, madeTimeMs: 2, madeMeasurements: 3, layersTimeMs: 4 };
+      const delivery = (step: number) => ({ points: [{ key: "k", step, timeMs: 1, value: step }], final: false });
+
+      async function withQueue(): Promise<{ store: Store; id: number }> {
+        const store = await harness().open();
+        const { id } = await makeRun(store);
+        await store.transaction((transaction) => transaction.putQueues(id, new Map([["memory", { id: "x" }]])));
+        return { store, id };
+      }
+
+      test("leases a queue to one sender until it answers or the lease runs out", async () => {
+        const { store, id } = await withQueue();
+        expect(await store.hasDueQueue("memory", 0)).toBe(false);
+        await store.transaction((transaction) => transaction.addDeliveries(id, "memory", [delivery(1)], marks, 9));
+        expect(await store.hasDueQueue("memory", 0)).toBe(true);
+        await store.transaction(async (transaction) => {
+          expect(await transaction.leaseQueue("memory", "one", 100, 200)).toMatchObject({ run: "a", backlog: 1 });
+          expect(await transaction.leaseQueue("memory", "two", 150, 250)).toBeUndefined();
+          expect(await transaction.leaseQueue("memory", "two", 200, 300)).toMatchObject({ run: "a" });
+          // The first sender's lease is gone, so that its answer changes nothing.
+          await transaction.claimDeliveries(id, "memory");
+          await transaction.acknowledge(id, "memory", "one", { position: "late", url: null, panelsMs: 0 });
+          expect(await transaction.queues(id)).toMatchObject([{ position: null, backlog: 1 }]);
+          await transaction.acknowledge(id, "memory", "two", { position: "p1", url: "u", panelsMs: 8 });
+          expect(await transaction.queues(id)).toMatchObject([{ position: "p1", url: "u", backlog: 0, panelsMs: 8 }]);
+        });
+        await store.close();
+      });
+
+      test("claims the same deliveries again until they are acknowledged, and thins only those not claimed", async () => {
+        const { store, id } = await withQueue();
+        await store.transaction(async (transaction) => {
+          await transaction.addDeliveries(id, "memory", [delivery(1), delivery(2)], marks, 4);
+          const claimed = await transaction.claimDeliveries(id, "memory");
+          const more = [3, 4, 5, 6, 7, 8].map(delivery);
+          await transaction.addDeliveries(id, "memory", [...more, { ...delivery(9), final: true }], marks, 4);
+          expect(await transaction.claimDeliveries(id, "memory")).toEqual(claimed);
+          await transaction.leaseQueue("memory", "one", 0, 1);
+          await transaction.acknowledge(id, "memory", "one", { position: "p", url: null, panelsMs: 0 });
+          const rest = await transaction.claimDeliveries(id, "memory");
+          expect(rest.map(({ points }) => points[0]?.step)).toEqual([4, 6, 8, 9]);
+        });
+        await store.close();
+      });
+
+      test("holds back a queue that failed until its time, and a parked one until it is declared anew", async () => {
+        const { store, id } = await withQueue();
+        await store.transaction(async (transaction) => {
+          await transaction.addDeliveries(id, "memory", [delivery(1)], marks, 4);
+          await transaction.leaseQueue("memory", "one", 0, 10);
+          await transaction.refuse(id, "memory", "one", { message: "later", parked: false, nextAttemptMs: 50 });
+          expect(await transaction.leaseQueue("memory", "one", 49, 60)).toBeUndefined();
+          expect(await transaction.leaseQueue("memory", "one", 50, 60)).toMatchObject({ failures: 1 });
+          await transaction.refuse(id, "memory", "one", { message: "never", parked: true, nextAttemptMs: 0 });
+          expect(await transaction.leaseQueue("memory", "one", 99, 100)).toBeUndefined();
+          await transaction.putQueues(id, new Map([["memory", { id: "y" }]]));
+          expect(await transaction.leaseQueue("memory", "one", 99, 100)).toMatchObject({ target: { id: "y" } });
+        });
+        await store.close();
+      });
+
+      test("drops the queue of a tracker that the run no longer names", async () => {
+        const { store, id } = await withQueue();
+        await store.transaction(async (transaction) => {
+          await transaction.addDeliveries(id, "memory", [delivery(1)], marks, 4);
+          await transaction.putQueues(id, new Map());
+          expect(await transaction.queues(id)).toEqual([]);
+          expect(await transaction.claimDeliveries(id, "memory")).toEqual([]);
+        });
+        await store.close();
+      });
+    });
+  });
+}
