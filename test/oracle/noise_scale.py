@@ -131,3 +131,8 @@ def recommended(
     if not fitting:
         return min(max(wanted, low), high)
     return min(fitting, key=lambda size: (abs(size - wanted), -size))
+
+
+def sgd_learning_rate_factor(batch: float, new_batch: float, noise_scale: float) -> float:
+    """Ratio of the best learning rates e_max/(1 + noise_scale/B). McCandlish et al. 2018, equation 2.6."""
+    return (1 / (1 + noise_scale / new_batch)) / (1 / (1 + noise_scale / batch))

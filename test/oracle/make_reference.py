@@ -1,0 +1,213 @@
+"""Writes test/oracle/reference/*.json, what the TypeScript is compared with.
+
+    python test/oracle/make_reference.py            write them
+    python test/oracle/make_reference.py --check    compute again and compare; also the filter's experiment, with few seeds
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from pathlib import Path
+
+import filter_experiment
+import measured_run
+import noise_scale
+import numpy as np
+from measured_run import Json, Plan
+from scipy.optimize import brentq
+from scipy.special import ndtr
+from scipy.stats import t as student_t
+
+FOLDER = Path(__file__).parent
+# numpy's exp and log differ in the last bit between processors, which some hundred steps of the filter carry on
+TOLERANCE = 1e-7
+
+
+def plans() -> list[Plan]:
+    """Runs that together reach every branch of a run's statistics."""
+    n = 400
+    x = np.arange(n) / n
+    ones = np.ones(n)
+    steady = Plan("growing", 1, 100 * 30.0**x, 256 * ones, 8 * ones, 256 * ones, np.arange(n), None)
+    late = np.arange(n) >= 250
+    changing = Plan(
+        "changing-batch-with-layers",
+        2,
+        np.where(late, 900.0, 300.0),
+        np.where(late, 512.0, 192.0),
+        np.where(late, 4, 6),
+        np.where(late, 500.0, 180.0),
+        5 + 10 * np.arange(n) + (np.arange(n) % 3),
+        20_000.0,
+        layers=True,
+    )
+    hidden = Plan("signal-below-noise", 3, 1e7 * ones, 64 * ones, 4 * ones, 64 * ones, np.arange(n), None)
+    return [steady, changing, hidden]
+
+
+def run_reference(plan: Plan) -> Json:
+    """Measurements of a run and what is known after some of them."""
+    measurements = measured_run.measure(plan)
+    return {
+        "dataset_units": plan.dataset_units,
+        "measurements": measurements,
+        "expected": measured_run.expected(measurements, plan.dataset_units, [2, 3, 12, 20, 21, 60, 150, 260, 400]),
+    }
+
+
+def fieller_reference() -> list[Json]:
+    """Sets of a ratio over means that are near 0 and far from it. An end of null is infinite."""
+    rng = np.random.default_rng(7)
+    cases = []
+    for _ in range(60):
+        numerator, denominator = (measured_run.nine_digits(value) for value in rng.normal(0, 3, 2))
+        factor = rng.normal(0, 1, (2, 2))
+        covariance = np.array([[measured_run.nine_digits(v) for v in row] for row in factor @ factor.T])
+        quantile = 2.0
+        pieces = noise_scale.fieller(numerator, denominator, covariance, quantile)
+        cases.append(
+            {
+                "means": [numerator, denominator],
+                "covariance": [covariance[0, 0], covariance[0, 1], covariance[1, 1]],
+                "quantile": quantile,
+                "pieces": [[None if math.isinf(end) else end for end in piece] for piece in pieces],
+            }
+        )
+    return cases
+
+
+def distribution_reference() -> Json:
+    """Quantiles of Student's t and of mixtures of normals."""
+    degrees = [0.5, 1, 1.0667, 2, 3.5, 7, 23.7, 99, 1599, 1e5]
+    rng = np.random.default_rng(11)
+    mixtures = []
+    for _ in range(20):
+        weights = rng.dirichlet(np.full(9, 0.3))
+        means, deviations = rng.normal(1, 0.5, 9), np.exp(rng.normal(-2, 1.5, 9))
+
+        def mass(value: float, w: object = weights, m: object = means, d: object = deviations) -> float:
+            return float((w * ndtr((value - m) / d)).sum())
+
+        quantiles = [
+            brentq(lambda value, p=p: mass(value) - p, -100, 100, xtol=1e-15, rtol=1e-14) for p in (0.025, 0.5, 0.975)
+        ]
+        mixtures.append(
+            {
+                "weights": weights.tolist(),
+                "means": means.tolist(),
+                "deviations": deviations.tolist(),
+                "quantiles": quantiles,
+            }
+        )
+    return {
+        "student_t": [[p, v, float(student_t.ppf(p, v))] for v in degrees for p in (0.6, 0.9, 0.975, 0.9995)],
+        "normal": [[float(z), float(ndtr(z))] for z in (-37, -8.1, -7.2, -3.3, -1, -1e-3, 0, 0.4, 1.96, 6, 9)],
+        "normal_mixtures": mixtures,
+    }
+
+
+def recommendation_reference() -> list[Json]:
+    """Recommended batch sizes by trying every multiple, and SGD's factor to get there from 128."""
+    cases = []
+    for noise in (3.2, 77.0, 500.4, 12_345.6):
+        for ratio in (None, 64.0, 4096.0):
+            for multiple in (1, 8, 96):
+                for least, most in ((None, None), (50.0, 300.0), (100.0, 110.0), (1000.0, None)):
+                    size = noise_scale.recommended(noise, ratio=ratio, multiple=multiple, least=least, most=most)
+                    cases.append(
+                        {
+                            "noise_scale": noise,
+                            "latency_ratio": ratio,
+                            "batch_multiple": multiple,
+                            "batch_min": least,
+                            "batch_max": most,
+                            "batch_size": size,
+                            "sgd_factor_from_128": noise_scale.sgd_learning_rate_factor(128, size, noise),
+                        }
+                    )
+    return cases
+
+
+def references() -> dict[str, object]:
+    """Content by file name."""
+    return {
+        "fieller.json": fieller_reference(),
+        "distributions.json": distribution_reference(),
+        "recommendations.json": recommendation_reference(),
+        **{f"run-{plan.name}.json": run_reference(plan) for plan in plans()},
+    }
+
+
+def compact(value: object) -> object:
+    """Floats at 12 digits: far more than any comparison uses."""
+    if isinstance(value, dict):
+        return {key: compact(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [compact(part) for part in value]
+    return float(f"{value:.12g}") if isinstance(value, float) else value
+
+
+def differences(path: str, fresh: object, stored: object) -> list[str]:
+    """Places where two contents differ by more than the tolerance."""
+    if isinstance(fresh, dict) and isinstance(stored, dict) and fresh.keys() == stored.keys():
+        return [line for key in fresh for line in differences(f"{path}.{key}", fresh[key], stored[key])]
+    if isinstance(fresh, list) and isinstance(stored, list) and len(fresh) == len(stored):
+        pairs = enumerate(zip(fresh, stored, strict=True))
+        return [line for i, (one, other) in pairs for line in differences(f"{path}[{i}]", one, other)]
+    if isinstance(fresh, float) and isinstance(stored, int | float) and not isinstance(stored, bool):
+        if math.isclose(fresh, stored, rel_tol=TOLERANCE, abs_tol=1e-15):
+            return []
+    elif fresh == stored:
+        return []
+    return [f"{path}: now {fresh!r}, stored {stored!r}"]
+
+
+def experiment_differences(seeds: int = 20) -> list[str]:
+    """The filter's coverage and error on seeds that the stored table did not use."""
+    stored = json.loads((FOLDER / "filter_experiment.json").read_text())["runs"]
+    found = []
+    for run, row in filter_experiment.experiment(range(seeds)).items():
+        now, then = row["filter"], stored[run]["filter"]
+        # four standard errors of a share of intervals, whose correlation within a run leaves about four to count
+        allowed = 4 * math.sqrt(then["coverage"] * (1 - then["coverage"]) / (4 * seeds))
+        if abs(now["coverage"] - then["coverage"]) > allowed:
+            found.append(f"{run}: coverage {now['coverage']:.3f}, stored {then['coverage']:.3f}, ± {allowed:.3f}")
+        ratio = now["median_absolute_log_error"] / then["median_absolute_log_error"]
+        # a constant run's error is that of one number a seed: its median over 20 seeds varies by about a fifth
+        if not 0.5 < ratio < 2:
+            found.append(f"{run}: median error {ratio:.2f} times the stored one")
+    return found
+
+
+def main() -> int:
+    """Writes, or checks and prints what differs."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="compare with what is stored; exit code 1 on a difference")
+    check = parser.parse_args().check
+    folder = FOLDER / "reference"
+    fresh = {name: compact(content) for name, content in references().items()}
+    if not check:
+        folder.mkdir(exist_ok=True)
+        for name, content in fresh.items():
+            (folder / name).write_text(json.dumps(content, separators=(",", ":")) + "\n")
+        return 0
+    found = []
+    for name, content in fresh.items():
+        stored = folder / name
+        if not stored.exists():
+            found.append(f"{name}: not there")
+            continue
+        found += differences(name, content, json.loads(stored.read_text()))
+    found += [f"{path.name}: not made by this program" for path in folder.glob("*.json") if path.name not in fresh]
+    found += experiment_differences()
+    for line in found[:50]:
+        print(line)
+    print(f"{len(found)} differences" if found else "The references and the filter's experiment come out as stored.")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
