@@ -1,8 +1,8 @@
-import { confidence } from "./confidence.ts";
-import { type FiellerSet, fiellerSet } from "./fieller.ts";
+import { confidenceQuantile } from "./confidence.ts";
+import { fiellerSet } from "./fieller.ts";
 import { type NoiseScale, unknownNoiseScale } from "./noise-scale.ts";
+import { noiseScaleOfSet } from "./noise-scale-set.ts";
 import type { StateReader, StateWriter } from "./state-bytes.ts";
-import { studentTQuantile } from "./student-t.ts";
 
 // Places in the state. Q ≈ |G|², S ≈ tr Σ of one step.
 const count = 0;
@@ -127,9 +127,9 @@ export class Horizon {
         denominatorVariance: (s[sumSS] as number) * scale,
         covariance: (s[sumQS] as number) * scale,
       },
-      studentTQuantile((1 + confidence) / 2, effective - 1),
+      confidenceQuantile(effective - 1),
     );
-    return fromRatioSet(set, numerator, denominator);
+    return noiseScaleOfSet(set, numerator, denominator);
   }
 
   /** The fold of this horizon's measurements followed by those of `later`; neither is changed. */
@@ -206,24 +206,4 @@ export class Horizon {
     const bounded = Math.min(correlation, highestCorrelation);
     return (1 + bounded) / (1 - bounded);
   }
-}
-
-/**
- * From the set of x = |G|²/tr Σ to B_simple = 1/x: the set is intersected with x ≥ 0 and inverted.
- * Holds 0: only the lower bound is known. Wholly below 0: invalid. tr Σ's own set holds 0: unknown.
- */
-function fromRatioSet(set: FiellerSet, gradientSquaredNorm: number, covarianceTrace: number): NoiseScale {
-  const means = { gradientSquaredNorm, covarianceTrace };
-  if (set.kind !== "interval" || covarianceTrace <= 0) return { ...unknownNoiseScale, ...means };
-  if (set.high <= 0) return { ...unknownNoiseScale, ...means, invalid: true };
-  const bSimpleLow = 1 / set.high;
-  if (set.low <= 0) return { ...unknownNoiseScale, ...means, bSimpleLow };
-  return {
-    ...means,
-    bSimple: covarianceTrace / gradientSquaredNorm,
-    bSimpleLow,
-    bSimpleHigh: 1 / set.low,
-    identifiable: true,
-    invalid: false,
-  };
 }

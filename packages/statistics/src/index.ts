@@ -7,6 +7,8 @@ export { Horizon } from "./horizon.ts";
 export { type LayerEstimate, LayerScales, type LayerSquaredNorms, layerHorizon } from "./layer-scales.ts";
 export { adamLearningRateFactor, sgdLearningRateFactor, temperature } from "./learning-rate.ts";
 export type { NoiseScale } from "./noise-scale.ts";
+export { noiseScaleOfSet } from "./noise-scale-set.ts";
+export { mixtureQuantile, normalDistribution } from "./normal-mixture.ts";
 export { covarianceTraceOf, gradientSquaredNormOf, type SquaredNormPair, withoutReplacement } from "./one-step.ts";
 export { FrontierPrediction, type InverseNoiseScale, type PredictedFrontier } from "./predicted-frontier.ts";
 export { holdRecommendation, type Recommendation, recommendation, recommendedBatchSize } from "./recommendation.ts";
@@ -20,4 +22,5 @@ export {
 } from "./run-estimator.ts";
 export type { RunSettings } from "./run-settings.ts";
 export { StateReader, StateVersionError, StateWriter } from "./state-bytes.ts";
+export { type StepEstimates, stepEstimates } from "./step-estimates.ts";
 export { studentTQuantile } from "./student-t.ts";

@@ -1,7 +1,8 @@
 import { Horizon } from "./horizon.ts";
 import type { NoiseScale } from "./noise-scale.ts";
-import { covarianceTraceOf, gradientSquaredNormOf, type SquaredNormPair, withoutReplacement } from "./one-step.ts";
+import type { SquaredNormPair } from "./one-step.ts";
 import type { StateReader, StateWriter } from "./state-bytes.ts";
+import { stepEstimates } from "./step-estimates.ts";
 
 export interface LayerEstimate extends NoiseScale {
   /** This layer's part of the layers' summed tr Σ. */
@@ -18,24 +19,27 @@ export type LayerSquaredNorms = readonly [smallMeanSquaredNorm: number, bigSquar
 export class LayerScales {
   readonly #layers = new Map<string, Horizon>();
 
-  /** @param total - the step's batch sizes, which every layer shares */
+  /**
+   * Adds all of them, or none where one is refused.
+   *
+   * @param total - the step's batch sizes, which every layer shares
+   * @throws RangeError on a squared norm that is negative or not finite, naming the layer
+   */
   add(layers: ReadonlyMap<string, LayerSquaredNorms>, total: SquaredNormPair, datasetUnits: number | undefined): void {
-    for (const [name, [smallMeanSquaredNorm, bigSquaredNorm]] of layers) {
+    const steps = [...layers].map(([name, [smallMeanSquaredNorm, bigSquaredNorm]]) => {
       const pair: SquaredNormPair = {
         small: { batchSize: total.small.batchSize, meanSquaredNorm: smallMeanSquaredNorm },
         big: { batchSize: total.big.batchSize, squaredNorm: bigSquaredNorm },
       };
-      const covarianceTrace = covarianceTraceOf(pair);
-      const plain = gradientSquaredNormOf(pair);
+      return [name, stepEstimates(pair, datasetUnits, name)] as const;
+    });
+    for (const [name, { gradientSquaredNorm, covarianceTrace }] of steps) {
       let horizon = this.#layers.get(name);
       if (horizon === undefined) {
         horizon = new Horizon(layerHorizon);
         this.#layers.set(name, horizon);
       }
-      horizon.add(
-        datasetUnits === undefined ? plain : withoutReplacement(plain, covarianceTrace, datasetUnits),
-        covarianceTrace,
-      );
+      horizon.add(gradientSquaredNorm, covarianceTrace);
     }
   }
 

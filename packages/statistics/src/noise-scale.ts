@@ -7,7 +7,7 @@ export interface NoiseScale {
   readonly bSimpleHigh: number | undefined;
   /** The confidence set of |G|² lies above 0. */
   readonly identifiable: boolean;
-  /** The confidence set of |G|² lies wholly below 0: a wrong reading, or parts that are not independent. */
+  /** The confidence set of |G|² or of tr Σ lies wholly below 0: a wrong reading, or parts that are not independent. */
   readonly invalid: boolean;
   /** |G|² [gradient²]. */
   readonly gradientSquaredNorm: number | undefined;

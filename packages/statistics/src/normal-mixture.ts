@@ -79,13 +79,12 @@ export function mixtureQuantile(
       density += (w * inverseRootOfTwoPi * exponential) / d;
     }
     const excess = distribution - probability;
+    const newton = x - excess / density;
+    // The error after a Newton step is about the square of the step.
+    if (Math.abs(newton - x) <= 1e-6 * narrowest) return newton;
     if (excess > 0) high = x;
     else low = x;
-    const newton = x - excess / density;
-    const next = newton > low && newton < high ? newton : (low + high) / 2;
-    // The error after a Newton step is about the square of the step.
-    if (Math.abs(next - x) <= 1e-6 * narrowest) return next;
-    x = next;
+    x = newton > low && newton < high ? newton : (low + high) / 2;
   }
   return x;
 }

@@ -20,29 +20,24 @@ const hysteresisFactor = 1.25;
 
 /**
  * Batch size at which a step's latency and its units cost the same: B = √(r·𝓑), where r is the cost of a step's latency
- * over the cost of a unit. Without r: B = 𝓑, twice the least steps and twice the least units. Rounded to the multiple,
- * inside the settings' limits.
+ * over the cost of a unit. Without r: B = 𝓑, twice the least steps and twice the least units. The nearest multiple
+ * inside the settings' limits; where no multiple lies inside them the limits hold, because they are what fits in memory.
  *
  * Source: minimum of S·r + E over the frontier of McCandlish et al. 2018, arXiv:1812.06162, equation 2.11.
  */
 export function recommendedBatchSize(noiseScale: number, settings: RunSettings): number {
-  const unlimited = settings.latencyRatio === undefined ? noiseScale : Math.sqrt(settings.latencyRatio * noiseScale);
+  const wanted = settings.latencyRatio === undefined ? noiseScale : Math.sqrt(settings.latencyRatio * noiseScale);
   const multiple = settings.batchMultiple ?? 1;
-  const limited = Math.min(Math.max(unlimited, settings.batchMin ?? 0), settings.batchMax ?? Number.POSITIVE_INFINITY);
-  const rounded = Math.max(Math.round(limited / multiple), 1) * multiple;
-  // Rounding must not step over a limit where a multiple lies inside both.
-  if (
-    settings.batchMax !== undefined &&
-    rounded > settings.batchMax &&
-    rounded - multiple >= (settings.batchMin ?? 1)
-  ) {
-    return rounded - multiple;
-  }
-  if (settings.batchMin !== undefined && rounded < settings.batchMin) {
-    const above = rounded + multiple;
-    if (settings.batchMax === undefined || above <= settings.batchMax) return above;
-  }
-  return rounded;
+  const least = settings.batchMin ?? 0;
+  const most = settings.batchMax ?? Number.POSITIVE_INFINITY;
+  const leastMultiple = Math.max(Math.ceil(least / multiple), 1) * multiple;
+  const mostMultiple = Math.floor(most / multiple) * multiple;
+  if (leastMultiple > mostMultiple) return within(wanted, least, most);
+  return within(Math.round(wanted / multiple) * multiple, leastMultiple, mostMultiple);
+}
+
+function within(value: number, least: number, most: number): number {
+  return Math.min(Math.max(value, least), most);
 }
 
 /**
@@ -89,6 +84,7 @@ function learningRateFactor(
   { optimizer }: RunSettings,
 ): number | undefined {
   if (optimizer === "sgd") return sgdLearningRateFactor(batchSize, newBatchSize, noiseScale);
-  if (optimizer === "adam") return adamLearningRateFactor(batchSize, newBatchSize, noiseScale);
+  // The recommendation stands at the noise scale up to the hysteresis: the rule's validity must not flicker with it.
+  if (optimizer === "adam") return adamLearningRateFactor(batchSize, newBatchSize, noiseScale * hysteresisFactor);
   return undefined;
 }

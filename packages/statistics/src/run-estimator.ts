@@ -1,13 +1,15 @@
 import { efficiency } from "./critical-batch-size.ts";
 import { SignalFilter } from "./filter.ts";
+import { startMeasurements } from "./filter-start.ts";
 import { Horizon } from "./horizon.ts";
 import { type LayerEstimate, LayerScales, type LayerSquaredNorms } from "./layer-scales.ts";
 import { type NoiseScale, unknownNoiseScale } from "./noise-scale.ts";
-import { covarianceTraceOf, gradientSquaredNormOf, type SquaredNormPair, withoutReplacement } from "./one-step.ts";
+import type { SquaredNormPair } from "./one-step.ts";
 import { FrontierPrediction, type PredictedFrontier } from "./predicted-frontier.ts";
 import { holdRecommendation, type Recommendation, recommendation } from "./recommendation.ts";
-import type { RunSettings } from "./run-settings.ts";
+import { type RunSettings, requireRunSettings } from "./run-settings.ts";
 import { StateReader, StateVersionError, StateWriter } from "./state-bytes.ts";
+import { stepEstimates } from "./step-estimates.ts";
 
 /** One optimizer step as the estimators read it. */
 export interface Observation extends SquaredNormPair {
@@ -72,20 +74,23 @@ export class RunEstimator {
   #waiting: { readonly steps: number; readonly units: number }[] = [];
   #held: number | undefined;
 
+  /** @throws RangeError on settings that are not positive, or limits that cross */
   constructor(settings: RunSettings) {
+    requireRunSettings(settings);
     this.#settings = settings;
   }
 
-  /** @throws RangeError on a step that is not later, a batch size that is not positive, b ≥ B, or a number not finite */
+  /**
+   * A measurement that is refused changes nothing.
+   *
+   * @throws RangeError on a step that is not later, b ≥ B, units or a squared norm that is negative or not finite
+   */
   add(observation: Observation): RunPoint {
     this.#require(observation);
-    const covarianceTrace = covarianceTraceOf(observation);
-    const plain = gradientSquaredNormOf(observation);
     const { datasetUnits } = this.#settings;
-    const gradientSquaredNorm =
-      datasetUnits === undefined ? plain : withoutReplacement(plain, covarianceTrace, datasetUnits);
-    for (const horizon of this.#horizons) horizon.add(gradientSquaredNorm, covarianceTrace);
+    const { gradientSquaredNorm, covarianceTrace } = stepEstimates(observation, datasetUnits);
     if (observation.layers !== undefined) this.#layers.add(observation.layers, observation, datasetUnits);
+    for (const horizon of this.#horizons) horizon.add(gradientSquaredNorm, covarianceTrace);
     this.#filter.add({
       covarianceTrace,
       gradientSquaredNorm,
@@ -175,15 +180,12 @@ export class RunEstimator {
     return estimator;
   }
 
-  #require({ step, units, small, big }: Observation): void {
+  #require({ step, units }: Observation): void {
     if (!(Number.isSafeInteger(step) && step > this.#step)) {
       throw new RangeError(`step must be a whole number above ${this.#step}, not ${step}`);
     }
-    if (!(units > 0 && units < Number.POSITIVE_INFINITY)) throw new RangeError(`units must be positive, not ${units}`);
-    for (const square of [small.meanSquaredNorm, big.squaredNorm]) {
-      if (!(square >= 0 && square < Number.POSITIVE_INFINITY)) {
-        throw new RangeError(`a squared norm must be finite and not negative, not ${square}`);
-      }
+    if (!(units > 0 && Number.isFinite(units * units))) {
+      throw new RangeError(`units must be positive, with a finite square, not ${units}`);
     }
   }
 
@@ -191,6 +193,7 @@ export class RunEstimator {
   #predict(steps: number, units: number): void {
     if (!this.#filter.started) {
       this.#waiting.push({ steps, units });
+      if (this.#waiting.length > startMeasurements) this.#waiting.shift();
       return;
     }
     const { lower, upper } = this.#filter.quantiles;
@@ -206,7 +209,7 @@ export class RunEstimator {
   }
 
   #headline(): NoiseScale {
-    if (!this.#filter.started) return unknownNoiseScale;
+    if (!this.#filter.started) return { ...unknownNoiseScale, invalid: this.#filter.withoutNoise };
     const { lower, median, upper } = this.#filter.quantiles;
     const reference = this.#filter.referenceBatchSize;
     const covarianceTrace = this.#filter.covarianceTrace;

@@ -10,3 +10,17 @@ export interface RunSettings {
   readonly latencyRatio?: number | undefined;
   readonly optimizer?: "sgd" | "adam" | "other" | undefined;
 }
+
+/** @throws RangeError where a setting is not positive or the limits cross */
+export function requireRunSettings(settings: RunSettings): void {
+  for (const name of ["datasetUnits", "batchMultiple", "batchMin", "batchMax", "latencyRatio"] as const) {
+    const value = settings[name];
+    if (value !== undefined && !(value > 0 && value < Number.POSITIVE_INFINITY)) {
+      throw new RangeError(`${name} must be positive and finite, not ${value}`);
+    }
+  }
+  const { batchMin, batchMax } = settings;
+  if (batchMin !== undefined && batchMax !== undefined && batchMin > batchMax) {
+    throw new RangeError(`batchMin ${batchMin} is above batchMax ${batchMax}`);
+  }
+}

@@ -19,7 +19,8 @@ export class StateWriter {
   }
 
   text(value: string): void {
-    const bytes = new TextEncoder().encode(value);
+    // As JSON, which keeps half a surrogate pair that UTF-8 would replace: two names must not become one.
+    const bytes = new TextEncoder().encode(JSON.stringify(value));
     this.number(bytes.length);
     this.#reserve(bytes.length);
     new Uint8Array(this.#view.buffer).set(bytes, this.#length);
@@ -61,8 +62,8 @@ export class StateReader {
 
   text(): string {
     const length = this.number();
-    const value = new TextDecoder().decode(this.#bytes.subarray(this.#offset, this.#offset + length));
+    const json = new TextDecoder().decode(this.#bytes.subarray(this.#offset, this.#offset + length));
     this.#offset += length;
-    return value;
+    return String(JSON.parse(json));
   }
 }
