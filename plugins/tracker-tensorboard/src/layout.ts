@@ -32,20 +32,27 @@ export function bandPoints(points: readonly Point[]): Point[] {
   });
 }
 
-/** A serialised `tensorboard.Layout` (plugins/custom_scalar/layout.proto). */
+/**
+ * A serialised `tensorboard.Layout` (plugins/custom_scalar/layout.proto). The band has a category of its own: within one,
+ * TensorBoard shows margin charts last.
+ */
 export function customScalarsLayout(): Uint8Array {
   const band = message(bytesField(1, bandTag.value), bytesField(2, bandTag.low), bytesField(3, bandTag.high));
-  return bytesField(
-    2,
-    message(
-      bytesField(1, "Noise scale"),
-      bytesField(2, message(bytesField(1, "B_simple and its confidence band"), bytesField(3, bytesField(1, band)))),
+  const bandChart = message(bytesField(1, "B_simple and its confidence band"), bytesField(3, bytesField(1, band)));
+  return message(
+    category("Noise scale", bytesField(2, bandChart)),
+    category(
+      "Batch size, signal and noise",
       linesChart("Batch size: in use and recommended", [metricKey.batchSize, metricKey.recommendedBatchSize]),
       linesChart("Signal: squared norm of the gradient", [metricKey.gradientSquaredNorm]),
       linesChart("Noise: trace of the covariance", [metricKey.covarianceTrace]),
       linesChart("Efficiency: useful share of the compute", [metricKey.efficiency]),
     ),
   );
+}
+
+function category(title: string, ...charts: readonly Uint8Array[]): Uint8Array {
+  return bytesField(2, message(bytesField(1, title), ...charts));
 }
 
 function linesChart(title: string, tags: readonly string[]): Uint8Array {

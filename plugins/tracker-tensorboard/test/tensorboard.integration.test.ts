@@ -77,9 +77,8 @@ describe("the tensorboard package reads", () => {
 
   test("the layout with the band, whose three tags have the same steps", async () => {
     const { layout, scalars, classes } = await reader.read(join(root, "mnist", "noise_scale"));
-    const [category] = layout ?? [];
-    expect(category?.[0]).toBe("Noise scale");
-    const [[, , margins] = [], lines] = category?.[1] ?? [];
+    const [[title, [[, , margins] = []] = []] = [], [, [lines] = []] = []] = layout ?? [];
+    expect(title).toBe("Noise scale");
     const [band] = margins ?? [];
     expect(band).toHaveLength(3);
     for (const tag of band ?? []) {
