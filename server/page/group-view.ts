@@ -103,8 +103,18 @@ function nameOf({ name, run }: RunSummary): string {
 }
 
 function memberHeading(): HTMLElement {
-  const columns = ["In colour", "Run", "State", "Step", "B_simple", "Batch now", "Recommended"];
-  return element("thead", {}, element("tr", {}, ...columns.map((column) => element("th", { scope: "col" }, column))));
+  const words = ["In colour", "Run", "State"];
+  const numbers = ["Step", "B_simple", "Batch now", "Recommended"];
+  return element(
+    "thead",
+    {},
+    element(
+      "tr",
+      {},
+      ...words.map((column) => element("th", { scope: "col" }, column)),
+      ...numbers.map((column) => element("th", { scope: "col", class: "number" }, column)),
+    ),
+  );
 }
 
 function memberRow(summary: RunSummary, inFront: boolean, choose: (run: string) => void): HTMLElement {
@@ -119,7 +129,7 @@ function memberRow(summary: RunSummary, inFront: boolean, choose: (run: string) 
   input.addEventListener("change", () => choose(summary.run));
   return element(
     "tr",
-    {},
+    { class: "members-row" },
     element("td", { class: "column-choose" }, input),
     element(
       "th",

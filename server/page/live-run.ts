@@ -20,6 +20,7 @@ export interface LiveRunListener {
 const seriesEveryMs = 1000;
 /** Between two readings of the whole series, which may be long [ms]. */
 const wholeSeriesEveryMs = 10_000;
+const detailEveryMs = 5000;
 const retryMs = 2000;
 
 /** Follows a run: first everything, then what is new, by server-sent events. */
@@ -32,6 +33,7 @@ export class LiveRun {
   #reading = false;
   #readAgain = false;
   #wholeReadMs = 0;
+  #detailReadMs = 0;
 
   constructor(run: string, signal: AbortSignal, listener: LiveRunListener) {
     this.#run = run;
@@ -42,26 +44,30 @@ export class LiveRun {
   }
 
   async #start(): Promise<void> {
-    const read = () =>
-      Promise.all([
-        fetchRun(this.#run, this.#signal),
-        fetchSnapshot(this.#run, this.#signal),
-        fetchSeries(this.#run, 0, this.#signal),
-      ]);
-    const answer = await read().catch((error: unknown) => error);
+    const answer = await this.#readAll().catch((error: unknown) => error);
     if (this.#signal.aborted) return;
     if (answer instanceof RefusedError && answer.status < 500) {
       this.#listener.refused(answer);
-    } else if (!Array.isArray(answer)) {
+    } else if (answer instanceof Error) {
       this.#listener.connected(false);
       setTimeout(() => void this.#start(), retryMs);
     } else {
-      const [detail, snapshot, series] = answer as Awaited<ReturnType<typeof read>>;
       this.#wholeReadMs = performance.now();
-      this.#take({ detail, snapshot, series });
+      this.#detailReadMs = performance.now();
+      this.#take(answer as RunNow);
       this.#listener.connected(true);
       this.#listen();
     }
+  }
+
+  /** The run itself first: where there is none, nothing else is asked for. */
+  async #readAll(): Promise<RunNow> {
+    const detail = await fetchRun(this.#run, this.#signal);
+    const [snapshot, series] = await Promise.all([
+      fetchSnapshot(this.#run, this.#signal),
+      fetchSeries(this.#run, 0, this.#signal),
+    ]);
+    return { detail, snapshot, series };
   }
 
   #listen(): void {
@@ -82,7 +88,11 @@ export class LiveRun {
       void this.#readSeries();
     });
     source.addEventListener("state", ({ data }: MessageEvent<string>) => {
-      if (this.#now !== undefined) this.#take({ ...this.#now, detail: JSON.parse(data) as RunDetail });
+      if (this.#now === undefined) return;
+      const { state } = JSON.parse(data) as Pick<RunDetail, "state">;
+      const changed = state !== this.#now.detail.state;
+      if (changed) this.#take({ ...this.#now, detail: { ...this.#now.detail, state } });
+      void this.#readDetail(changed);
     });
     source.addEventListener("deleted", () => {
       source.close();
@@ -93,6 +103,14 @@ export class LiveRun {
   #take(now: RunNow): void {
     this.#now = now;
     this.#listener.changed(now);
+  }
+
+  /** Reads events and the state of the trackers' queues, which change more slowly than the numbers. */
+  async #readDetail(atOnce: boolean): Promise<void> {
+    if (!atOnce && performance.now() - this.#detailReadMs < detailEveryMs) return;
+    this.#detailReadMs = performance.now();
+    const detail = await fetchRun(this.#run, this.#signal).catch(() => undefined);
+    if (detail !== undefined && this.#now !== undefined) this.#take({ ...this.#now, detail });
   }
 
   /** Reads what the series lacks; while one reading is under way a further wish waits for its end. */

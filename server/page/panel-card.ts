@@ -52,12 +52,16 @@ export class PanelCard {
       this.#stepReader = new StepReader(
         frame,
         this.#canvas,
+        this.#text,
         panel,
         () => this.#data && { chart: this.#chart, data: this.#data },
       );
     }
     dark.addEventListener("change", () => this.#draw(), { signal });
-    signal.addEventListener("abort", () => this.#chart?.destroy());
+    signal.addEventListener("abort", () => {
+      this.#chart?.destroy();
+      this.#stepReader?.close();
+    });
   }
 
   show(data: PanelData): void {

@@ -25,8 +25,7 @@ export class RunHeader {
       "header",
       { class: "run-header" },
       element("div", { class: "run-title" }, this.#name, this.#state, this.#facts, this.#links),
-      this.#sentence,
-      this.#basis,
+      element("div", { class: "verdict" }, this.#sentence, this.#basis),
     );
     const timer = setInterval(() => this.#showFacts(), 5000);
     signal.addEventListener("abort", () => clearInterval(timer));
@@ -51,7 +50,7 @@ export class RunHeader {
   #showFacts(): void {
     if (this.#now === undefined) return;
     const { detail, snapshot } = this.#now;
-    const ageMs = detail.time_ms === null ? undefined : Date.now() - detail.time_ms;
+    const ageMs = snapshot.time_ms === null ? undefined : Date.now() - snapshot.time_ms;
     const old = ageMs !== undefined && (detail.state !== "live" || ageMs > quietMs);
     const facts = [
       detail.project,

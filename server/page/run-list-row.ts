@@ -1,4 +1,4 @@
-import { numberText } from "@noisescale/charts";
+import { estimateText, numberText } from "@noisescale/charts";
 import type { RunSummary } from "@noisescale/protocol";
 import { ageText } from "./age-text.ts";
 import { element, linkOrText } from "./element.ts";
@@ -65,8 +65,8 @@ export function groupHeading(
 }
 
 export function noiseScaleWords({ b_simple: value, b_simple_low: low }: RunSummary): string {
-  if (value !== null) return numberText(value);
-  return low === null ? "–" : `≥ ${numberText(low)}`;
+  if (value !== null) return estimateText(value);
+  return low === null ? "–" : `≥ ${estimateText(low)}`;
 }
 
 function batchWords({ batch_size: batch, recommended_batch_size: recommended }: RunSummary): HTMLElement {

@@ -79,7 +79,7 @@ export function showRunList({ main, banner, signal }: View): void {
         button,
       );
     });
-    return element("tr", {}, ...cells, element("th", { scope: "col", class: "column-trackers" }, "Trackers"));
+    return element("tr", {}, ...cells, element("th", { scope: "col", class: "column-trackers" }, "Tracker"));
   };
 
   poll(signal, async () => {

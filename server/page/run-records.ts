@@ -55,7 +55,7 @@ function trackerTable({ detail }: RunNow): HTMLElement | undefined {
       element("td", { class: "number" }, backlog === 0 ? "–" : backlog.toLocaleString("en-US")),
     ),
   );
-  return section("Trackers", table(["Tracker", "State", "Waiting"], rows));
+  return section("Trackers", table(["Tracker", "State"], ["Waiting"], rows));
 }
 
 function eventTable({ detail }: RunNow): HTMLElement | undefined {
@@ -75,7 +75,7 @@ function eventTable({ detail }: RunNow): HTMLElement | undefined {
       ),
     ),
   );
-  return section("Reported by the hook", table(["Event", "Times", "Steps"], rows));
+  return section("Reported by the hook", table(["Event"], ["Times", "Steps"], rows));
 }
 
 function tagList({ detail }: RunNow): HTMLElement | undefined {
@@ -109,11 +109,12 @@ function section(title: string, ...children: HTMLElement[]): HTMLElement {
   return element("section", { class: "record" }, element("h2", {}, title), ...children);
 }
 
-function table(columns: readonly string[], rows: HTMLElement[]): HTMLElement {
-  return element(
-    "table",
+function table(words: readonly string[], numbers: readonly string[], rows: HTMLElement[]): HTMLElement {
+  const heading = element(
+    "tr",
     {},
-    element("thead", {}, element("tr", {}, ...columns.map((column) => element("th", { scope: "col" }, column)))),
-    element("tbody", {}, ...rows),
+    ...words.map((column) => element("th", { scope: "col" }, column)),
+    ...numbers.map((column) => element("th", { scope: "col", class: "number" }, column)),
   );
+  return element("table", {}, element("thead", {}, heading), element("tbody", {}, ...rows));
 }

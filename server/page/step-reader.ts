@@ -1,4 +1,11 @@
-import { numberText, type PanelData, type PanelName, type SeriesColumnName, squareText } from "@noisescale/charts";
+import {
+  estimateText,
+  numberText,
+  type PanelData,
+  type PanelName,
+  type SeriesColumnName,
+  squareText,
+} from "@noisescale/charts";
 import type { PanelChart } from "@noisescale/charts/chart";
 import { element, setText } from "./element.ts";
 
@@ -18,24 +25,32 @@ const columns: Readonly<Partial<Record<PanelName, readonly (readonly [column: Se
 /** The same step in every panel whose axis is the step. */
 const readers = new Set<StepReader>();
 
-/** Reads a step's numbers off a panel: with the pointer, or with the arrow keys when the panel has the focus. */
+/**
+ * Reads a step's numbers off a panel: with the pointer, or with the arrow keys when the panel has the focus. They stand
+ * where the panel's text does, so that nothing moves and nothing is covered.
+ */
 export class StepReader {
   readonly #panel: PanelName;
   readonly #current: () => { readonly chart: PanelChart | undefined; readonly data: PanelData } | undefined;
   readonly #line = element("div", { class: "reader-line", hidden: true });
-  readonly #words = element("output", { class: "reader-words", hidden: true });
+  readonly #words = element("output", { class: "panel-text", hidden: true });
+  readonly #text: HTMLElement;
   #row: number | undefined;
 
+  /** @param text - what gives way to the step's numbers */
   constructor(
     frame: HTMLElement,
     canvas: HTMLCanvasElement,
+    text: HTMLElement,
     panel: PanelName,
     current: () => { readonly chart: PanelChart | undefined; readonly data: PanelData } | undefined,
   ) {
     this.#panel = panel;
     this.#current = current;
     canvas.tabIndex = 0;
-    frame.append(this.#line, this.#words);
+    this.#text = text;
+    frame.append(this.#line);
+    frame.after(this.#words);
     readers.add(this);
     canvas.addEventListener("pointermove", (event) => readStep(this.#stepAt(event.offsetX)));
     canvas.addEventListener("pointerleave", () => readStep(undefined));
@@ -62,6 +77,7 @@ export class StepReader {
     const shown = chart !== undefined && data !== undefined && this.#row !== undefined && step !== undefined;
     this.#line.hidden = !shown;
     this.#words.hidden = !shown;
+    this.#text.hidden = shown;
     if (!shown || this.#row === undefined) return;
     const { chartArea, scales } = chart;
     const left = scales["x"]?.getPixelForValue(step) ?? chartArea.left;
@@ -69,10 +85,6 @@ export class StepReader {
     this.#line.style.top = `${chartArea.top}px`;
     this.#line.style.height = `${chartArea.bottom - chartArea.top}px`;
     setText(this.#words, wordsOf(this.#panel, data, this.#row));
-    const onTheLeft = left > (chartArea.left + chartArea.right) / 2;
-    this.#words.style.left = onTheLeft ? `${chartArea.left + 4}px` : "auto";
-    this.#words.style.right = onTheLeft ? "auto" : "12px";
-    this.#words.style.top = `${chartArea.top}px`;
   }
 
   #stepAt(pixel: number): number | undefined {
@@ -124,6 +136,6 @@ function wordsOf(panel: PanelName, { series }: PanelData, row: number): string {
 
 function intervalWords(value: number | null, low: number | null, high: number | null): string {
   if (value !== null && low !== null && high !== null)
-    return `${numberText(value)} (${numberText(low)} – ${numberText(high)})`;
-  return low === null ? "not known" : `≥ ${numberText(low)}`;
+    return `${estimateText(value)} (${estimateText(low)} – ${estimateText(high)})`;
+  return low === null ? "not known" : `≥ ${estimateText(low)}`;
 }

@@ -1,4 +1,4 @@
-import { numberText, timesText } from "./number-text.ts";
+import { estimateText, numberText, timesText } from "./number-text.ts";
 import { type PanelSnapshot, unitWords } from "./panel-data.ts";
 
 /** Both batch sizes within this factor: changing is not worth a sentence. */
@@ -29,26 +29,47 @@ export function headline(snapshot: PanelSnapshot): Headline {
 
 function basisOf(snapshot: PanelSnapshot, noiseScale: number): string {
   const { b_simple_low: low, b_simple_high: high, batch_size: current } = snapshot;
-  const interval = low === null || high === null ? "" : ` (95 % between ${numberText(low)} and ${numberText(high)})`;
+  const interval =
+    low === null || high === null ? "" : ` (95 % between ${estimateText(low)} and ${estimateText(high)})`;
   const now = current === null ? "" : `Now ${numberText(current)}. `;
   const calibration = snapshot.recommendation.calibrated
     ? ""
     : " It is an indicator: no sweep of this project says yet how B_simple compares with the batch size that costs the least.";
-  return `${now}This rests on B_simple now, ${numberText(noiseScale)} ${unitWords[snapshot.unit]}${interval}.${calibration}`;
+  return `${now}This rests on B_simple now, ${estimateText(noiseScale)} ${unitWords[snapshot.unit]}${interval}.${calibration}`;
 }
+
+/** Codes of the warnings that say why there is no number. */
+const reasonCodes: ReadonlySet<string> = new Set(["invalid", "too-few-measurements", "not-identifiable"]);
 
 function unknownHeadline(snapshot: PanelSnapshot): Headline {
   const units = unitWords[snapshot.unit];
-  const reasons = snapshot.warnings.map(({ message }) => message).join(" ");
-  const low = snapshot.b_simple_low;
   if (snapshot.measurements === 0) {
     return { sentence: "Waiting for the first measurement.", basis: "The training hook has not sent one yet." };
   }
-  if (low === null) return { sentence: "Nothing can be said yet.", basis: reasons };
+  const reason = snapshot.warnings.find(({ code }) => reasonCodes.has(code))?.message ?? "";
+  const { b_simple_low: low, batch_size: current } = snapshot;
+  if (low === null) return { sentence: "Nothing can be said yet.", basis: reason };
+  const useful = usefulShare(snapshot);
+  const now =
+    current === null || useful === undefined
+      ? ""
+      : ` At the batch of ${numberText(current)}, at least ${percentText(useful)} of the ${units} are useful.`;
   return {
-    sentence: `Not identifiable yet: B_simple ≥ ${numberText(low)} ${units}.`,
-    basis: `${reasons} A batch below ${numberText(low)} is on the safe side: more parallel ${units} are nearly free there.`,
+    sentence: `Not identifiable yet: B_simple ≥ ${estimateText(low)} ${units}.`,
+    basis:
+      `${reason}${now} A batch of ${estimateText(low)} would take at most twice the least ${units}, as far as B_simple tells.`.trim(),
   };
+}
+
+/** Useful share of the compute, 1/(1 + B/𝓑); where only the lower bound of 𝓑 is known, what it is at least. */
+function usefulShare({ efficiency, batch_size: current, b_simple_low: low }: PanelSnapshot): number | undefined {
+  if (efficiency !== null) return efficiency;
+  return current === null || low === null ? undefined : 1 / (1 + current / low);
+}
+
+function percentText(share: number): string {
+  const percent = share * 100;
+  return `${percent >= 1 ? Math.floor(percent) : Number(percent.toPrecision(1))} %`;
 }
 
 /** The current numbers as Markdown, for a tracker's note. */
@@ -78,39 +99,54 @@ export interface SummaryRow {
 /** The five figures of a run. */
 export function summaryRows(snapshot: PanelSnapshot): SummaryRow[] {
   const units = unitWords[snapshot.unit];
-  const { predicted, recommendation } = snapshot;
-  const range = (low: number | null, high: number | null): string => {
-    if (low === null) return "not known yet";
-    return high === null ? `at least ${numberText(low)}` : `${numberText(low)} – ${numberText(high)}`;
-  };
-  const value = (number: number | null): string => (number === null ? "–" : numberText(number));
+  const { predicted, recommendation, measurements } = snapshot;
+  const useful = usefulShare(snapshot);
   return [
     {
       label: "B_simple now",
-      value: value(snapshot.b_simple),
-      detail: `${range(snapshot.b_simple_low, snapshot.b_simple_high)} ${units}`,
+      value: estimateOf(snapshot.b_simple, snapshot.b_simple_low),
+      detail:
+        snapshot.b_simple === null && snapshot.b_simple_low !== null
+          ? `${units}; no upper bound`
+          : rangeOf(snapshot.b_simple_low, snapshot.b_simple_high, units, ""),
     },
     {
       label: "Critical batch size, this run",
-      value: value(predicted.critical_batch_size),
-      detail: `${range(predicted.critical_batch_size_low, predicted.critical_batch_size_high)}, from B_simple`,
+      value: predicted.critical_batch_size === null ? "–" : estimateText(predicted.critical_batch_size),
+      detail: rangeOf(predicted.critical_batch_size_low, predicted.critical_batch_size_high, "", "from B_simple"),
     },
     {
       label: "Recommended batch size",
-      value: value(recommendation.batch_size),
-      detail: `${range(recommendation.batch_size_low, recommendation.batch_size_high)}${recommendation.calibrated ? "" : ", uncalibrated"}`,
+      value: recommendation.batch_size === null ? "–" : numberText(recommendation.batch_size),
+      detail: rangeOf(
+        recommendation.batch_size_low,
+        recommendation.batch_size_high,
+        "",
+        recommendation.calibrated ? "" : "uncalibrated",
+      ),
     },
     {
       label: "Useful share of compute",
-      value: snapshot.efficiency === null ? "–" : `${Math.round(snapshot.efficiency * 100)} %`,
+      value: useful === undefined ? "–" : `${snapshot.efficiency === null ? "≥ " : ""}${percentText(useful)}`,
       detail: snapshot.batch_size === null ? "no batch yet" : `at batch ${numberText(snapshot.batch_size)}`,
     },
     {
       label: "Signal",
-      value: snapshot.identifiable ? "identified" : snapshot.measurements === 0 ? "–" : "not identified",
-      detail: `after ${numberText(snapshot.measurements)} ${snapshot.measurements === 1 ? "measurement" : "measurements"}`,
+      value: snapshot.identifiable ? "identified" : measurements === 0 ? "–" : "not identified",
+      detail: `after ${numberText(measurements)} ${measurements === 1 ? "measurement" : "measurements"}`,
     },
   ];
+}
+
+function estimateOf(value: number | null, low: number | null): string {
+  if (value !== null) return estimateText(value);
+  return low === null ? "–" : `≥ ${estimateText(low)}`;
+}
+
+function rangeOf(low: number | null, high: number | null, units: string, basis: string): string {
+  if (low === null) return "not known yet";
+  const range = high === null ? `at least ${estimateText(low)}` : `${estimateText(low)} – ${estimateText(high)}`;
+  return [[range, units].filter((part) => part !== "").join(" "), basis].filter((part) => part !== "").join(", ");
 }
 
 function escapeMarkdown(text: string): string {

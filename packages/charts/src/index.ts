@@ -1,5 +1,5 @@
 export { type Headline, headline, type SummaryRow, summaryMarkdown, summaryRows } from "./headline.ts";
-export { numberText, shortText, squareText, timesText } from "./number-text.ts";
+export { estimateText, numberText, shortText, squareText, timesText } from "./number-text.ts";
 export {
   type PanelData,
   type PanelSeries,

@@ -1,10 +1,16 @@
-/** A batch size, count or noise scale for people: three significant digits, thousands grouped; from a million on in words. */
+/** A batch size, a step or a count for people: every digit up to a million, thousands grouped; then in words. */
 export function numberText(value: number): string {
   const size = Math.abs(value);
   if (size >= 1e9) return `${significant(value / 1e9)} billion`;
   if (size >= 1e6) return `${significant(value / 1e6)} million`;
   if (size >= 100) return Math.round(value).toLocaleString("en-US");
   return significant(value);
+}
+
+/** An estimate for people: three significant digits, thousands grouped; from a million on in words. */
+export function estimateText(value: number): string {
+  const size = Math.abs(value);
+  return size >= 1000 && size < 1e6 ? numberText(Number(value.toPrecision(3))) : numberText(value);
 }
 
 /** A tick or a small figure: 20k, 0.05, 3M; powers of ten where digits would run long. */

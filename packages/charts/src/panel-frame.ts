@@ -53,9 +53,11 @@ export function panelFrame(
   };
 }
 
-/** Line datasets of a panel. */
+/** A line of a panel; a point between two gaps, which would leave no line, is a dot. */
 export function lineDataset(data: PanelPoint[], borderColor: string, more: Partial<PanelDataset> = {}): PanelDataset {
-  return { data, borderColor, spanGaps: false, pointRadius: 0, fill: false, ...more };
+  const known = (index: number): boolean => typeof data[index]?.y === "number";
+  const pointRadius = data.map((_, index) => (known(index) && !known(index - 1) && !known(index + 1) ? 1.25 : 0));
+  return { data, borderColor, backgroundColor: borderColor, spanGaps: false, pointRadius, fill: false, ...more };
 }
 
 /** Two edges with the space between them filled; where the upper edge is unknown it runs off the top. */
@@ -83,6 +85,7 @@ function scale(axis: PanelAxis, theme: Theme, grid: boolean): NonNullable<PanelS
       padding: 6,
       maxRotation: 0,
       autoSkip: true,
+      includeBounds: false,
       autoSkipPadding: 12,
       maxTicksLimit: axis.kind === "log" ? 14 : 7,
       font: { family: fontFamily, size: 12 },

@@ -1,4 +1,4 @@
-import { type PanelData, unitWords } from "./panel-data.ts";
+import { type PanelData, type SeriesColumnName, unitWords } from "./panel-data.ts";
 import type { PanelConfiguration } from "./panel-frame.ts";
 import { frontierPanel, frontierText } from "./panels/frontier.ts";
 import { noiseScalePanel, noiseScaleText } from "./panels/noise-scale.ts";
@@ -18,9 +18,19 @@ interface Panel {
   readonly missing: (data: PanelData) => string | undefined;
 }
 
-const noSeries = ({ series }: PanelData): string | undefined =>
-  series.step.length === 0 ? "No measurement has come yet." : undefined;
 const firstWarning = ({ snapshot }: PanelData, otherwise: string): string => snapshot.warnings[0]?.message ?? otherwise;
+
+/** Undefined where one of the columns has a value to draw. */
+const noValues =
+  (...columns: readonly SeriesColumnName[]) =>
+  (data: PanelData): string | undefined => {
+    const drawn = [data.series, ...(data.overlay ?? []).map(({ series }) => series)];
+    const known = drawn.some(({ columns: values }) =>
+      columns.some((column) => values[column]?.some((y) => y !== null)),
+    );
+    if (known) return undefined;
+    return data.series.step.length === 0 ? "No measurement has come yet." : firstWarning(data, "Nothing is known yet.");
+  };
 
 const panels: Readonly<Record<PanelName, Panel>> = {
   "noise-scale": {
@@ -28,11 +38,11 @@ const panels: Readonly<Record<PanelName, Panel>> = {
     subtitle: () => "B_simple with its 95 % interval; where the line stops, only the lower bound is known",
     configuration: noiseScalePanel,
     text: noiseScaleText,
-    missing: noSeries,
+    missing: noValues("b_simple", "b_simple_low"),
   },
   frontier: {
     title: "Time against compute",
-    subtitle: () => "predicted for what this run has reached, with outer bounds; both double at the open circle",
+    subtitle: () => "predicted from this run, with outer bounds; in the ring both are twice the least",
     configuration: frontierPanel,
     text: frontierText,
     missing: (data) =>
@@ -56,7 +66,7 @@ const panels: Readonly<Record<PanelName, Panel>> = {
     subtitle: () => "|G|² and tr Σ, averaged apart",
     configuration: signalAndNoisePanel,
     text: signalAndNoiseText,
-    missing: noSeries,
+    missing: noValues("gradient_squared_norm", "covariance_trace"),
   },
 };
 

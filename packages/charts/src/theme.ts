@@ -6,6 +6,8 @@ export interface Theme {
   readonly ink: string;
   readonly muted: string;
   readonly grid: string;
+  /** Other runs behind this one. */
+  readonly behind: string;
   /** The measurement. */
   readonly blue: string;
   /** The recommendation. */
@@ -22,6 +24,7 @@ export const lightTheme: Theme = {
   ink: "#1b1f24",
   muted: "#5c6370",
   grid: "#e6e8ec",
+  behind: "#a3abb8",
   blue: "#0a66c8",
   orange: "#bf4d00",
   green: "#0a7a52",
@@ -35,6 +38,7 @@ export const darkTheme: Theme = {
   ink: "#eceef2",
   muted: "#a3abb9",
   grid: "#2c323b",
+  behind: "#69727f",
   blue: "#6db3ff",
   orange: "#ff9d57",
   green: "#4fc99b",

@@ -1,12 +1,12 @@
 import type { LineLabel } from "../line-labels.ts";
 import { logRange } from "../log-axis.ts";
-import { numberText } from "../number-text.ts";
+import { estimateText, shortText } from "../number-text.ts";
 import { type PanelData, unitWords } from "../panel-data.ts";
 import { bandDatasets, lineDataset, type PanelConfiguration, type PanelPoint, panelFrame } from "../panel-frame.ts";
 import type { Theme } from "../theme.ts";
 
-/** The curve is drawn for batch sizes from B_crit/30 to 30·B_crit. */
-const reach = 30;
+/** The curve is drawn for batch sizes from B_crit/20 to 20·B_crit, and to those that are marked. */
+const reach = 20;
 const curvePoints = 120;
 
 interface Frontier {
@@ -18,7 +18,7 @@ interface Frontier {
 export function frontierPanel({ snapshot }: PanelData, theme: Theme): PanelConfiguration {
   const { predicted } = snapshot;
   const middle = frontierOf(predicted.min_steps, predicted.min_units);
-  const curve = middle === undefined ? [] : curveOf(middle);
+  const curve = middle === undefined ? [] : curveOf(middle, [snapshot.batch_size, snapshot.recommendation.batch_size]);
   const range = {
     x: logRange(
       curve.map(({ x }) => x),
@@ -29,36 +29,36 @@ export function frontierPanel({ snapshot }: PanelData, theme: Theme): PanelConfi
       { min: 1000, max: 1_000_000 },
     ),
   };
-  const inner = frontierOf(predicted.min_steps_low, predicted.min_units_low);
-  const outer = frontierOf(predicted.min_steps_high, predicted.min_units_high);
+  const inner = boundOf(predicted.min_steps_low, predicted.min_units_low);
+  const outer = boundOf(predicted.min_steps_high, predicted.min_units_high);
   const grid = Array.from(
     { length: curvePoints },
     (_, index) => range.x.min * (range.x.max / range.x.min) ** (index / (curvePoints - 1)),
   );
   const beyond = range.y.max * 10;
   const edge = (frontier: Frontier | undefined): PanelPoint[] =>
-    frontier === undefined ? [] : grid.map((steps) => ({ x: steps, y: Math.min(unitsAt(frontier, steps), beyond) }));
+    grid.map((steps) => ({
+      x: steps,
+      y: frontier === undefined ? beyond : Math.min(unitsAt(frontier, steps), beyond),
+    }));
   const marks = middle === undefined ? [] : marksOf(snapshot, middle, theme);
   return panelFrame(theme, {
     datasets: [
-      ...marks.map(({ point, color, label }) =>
+      ...marks.map(({ point, color, open }) =>
         lineDataset([point], color, {
           showLine: false,
-          pointRadius: label === undefined ? 4 : 6,
-          pointBackgroundColor: label === undefined ? theme.background : color,
+          pointRadius: open ? 9 : 5.5,
+          pointBackgroundColor: open ? "transparent" : color,
           pointBorderColor: color,
-          pointBorderWidth: 2,
+          pointBorderWidth: open ? 1.5 : 2,
         }),
       ),
       lineDataset(curve, theme.blue),
-      ...bandDatasets(edge(inner), edge(outer), theme.blueBand),
+      ...(inner === undefined ? [] : bandDatasets(edge(inner), edge(outer), theme.blueBand)),
     ],
     x: { kind: "log", title: "optimizer steps", range: range.x },
     y: { kind: "log", title: `${unitWords[snapshot.unit]} processed`, range: range.y },
-    labels: [
-      ...marks.flatMap(({ label }) => (label === undefined ? [] : [label])),
-      ...(curve.length === 0 ? [] : [curveLabel(curve, theme)]),
-    ],
+    labels: [...marks.map(({ label }) => label), ...(curve.length === 0 ? [] : [curveLabel(curve, theme)])],
   });
 }
 
@@ -67,7 +67,7 @@ export function frontierText({ snapshot }: PanelData): string {
   if (steps === null || units === null || critical === null || critical === 0) {
     return "The frontier cannot be predicted yet.";
   }
-  return `What this run has reached so far would take at least ${numberText(steps)} steps and at least ${numberText(units)} ${unitWords[snapshot.unit]}; both double at a batch of ${numberText(critical)}. Predicted from B_simple, not from a sweep.`;
+  return `What this run has reached so far would take at least ${estimateText(steps)} steps and at least ${estimateText(units)} ${unitWords[snapshot.unit]}; both double at a batch of ${estimateText(critical)}. Predicted from B_simple, not from a sweep.`;
 }
 
 function frontierOf(minSteps: number | null, minUnits: number | null): Frontier | undefined {
@@ -76,15 +76,22 @@ function frontierOf(minSteps: number | null, minUnits: number | null): Frontier 
     : { minSteps, minUnits };
 }
 
+/** A bound may have no least number of steps: where the signal may be zero, so may they. Its units are then the same at any. */
+function boundOf(minSteps: number | null, minUnits: number | null): Frontier | undefined {
+  return minSteps === null || minUnits === null || !(minUnits > 0) ? undefined : { minSteps, minUnits };
+}
+
 function pointAt({ minSteps, minUnits }: Frontier, batchSize: number): { x: number; y: number } {
   const critical = minUnits / minSteps;
   return { x: minSteps * (1 + critical / batchSize), y: minUnits * (1 + batchSize / critical) };
 }
 
-function curveOf(frontier: Frontier): PanelPoint[] {
+function curveOf(frontier: Frontier, marked: readonly (number | null)[]): PanelPoint[] {
   const critical = frontier.minUnits / frontier.minSteps;
+  const ratios = marked.filter((batchSize) => batchSize !== null).map((batchSize) => batchSize / critical);
+  const [small, large] = [Math.min(1 / reach, ...ratios), Math.max(reach, ...ratios)];
   return Array.from({ length: curvePoints }, (_, index) =>
-    pointAt(frontier, critical * reach ** (1 - (2 * index) / (curvePoints - 1))),
+    pointAt(frontier, critical * large * (small / large) ** (index / (curvePoints - 1))),
   );
 }
 
@@ -92,23 +99,28 @@ function unitsAt({ minSteps, minUnits }: Frontier, steps: number): number {
   return steps <= minSteps ? Number.POSITIVE_INFINITY : minUnits * (1 + 1 / (steps / minSteps - 1));
 }
 
-function marksOf(
-  snapshot: PanelData["snapshot"],
-  frontier: Frontier,
-  theme: Theme,
-): { point: { x: number; y: number }; color: string; label: LineLabel | undefined }[] {
-  const mark = (batchSize: number | null, text: string, color: string, align: LineLabel["align"]) => {
-    if (batchSize === null) return [];
+interface Mark {
+  readonly point: { x: number; y: number };
+  readonly color: string;
+  /** A ring around what may stand at the same place. */
+  readonly open: boolean;
+  readonly label: LineLabel;
+}
+
+function marksOf(snapshot: PanelData["snapshot"], frontier: Frontier, theme: Theme): Mark[] {
+  const mark = (batchSize: number, text: string, color: string, align: "left" | "right", open = false): Mark => {
     const point = pointAt(frontier, batchSize);
-    return [{ point, color, label: { text, color, ...point, align, position: "beside" as const } }];
+    return { point, color, open, label: { text, color, ...point, align, position: "beside" } };
   };
-  const knee = pointAt(frontier, frontier.minUnits / frontier.minSteps);
+  const critical = frontier.minUnits / frontier.minSteps;
   const current = snapshot.batch_size;
   const recommended = snapshot.recommendation.batch_size;
   return [
-    ...mark(current, `this run, ${numberText(current ?? 0)}`, theme.ink, "right"),
-    ...(recommended === current ? [] : mark(recommended, numberText(recommended ?? 0), theme.orange, "left")),
-    { point: knee, color: theme.blue, label: undefined },
+    ...(current === null ? [] : [mark(current, `this run, ${shortText(current)}`, theme.ink, "right")]),
+    ...(recommended === null || recommended === current
+      ? []
+      : [mark(recommended, `recommended ${shortText(recommended)}`, theme.orange, "right")]),
+    mark(critical, `B_crit ${shortText(critical)}`, theme.blue, "left", true),
   ];
 }
 

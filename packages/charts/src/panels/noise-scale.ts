@@ -1,12 +1,15 @@
 import type { LineLabel } from "../line-labels.ts";
 import { type LogRange, logRange } from "../log-axis.ts";
-import { numberText } from "../number-text.ts";
+import { estimateText, numberText } from "../number-text.ts";
 import { type PanelData, type PanelSeries, type SeriesColumnName, unitWords } from "../panel-data.ts";
 import { bandDatasets, lineDataset, type PanelConfiguration, type PanelPoint, panelFrame } from "../panel-frame.ts";
 import type { Theme } from "../theme.ts";
 
 /** Upper bounds this far above everything else run off the top, as unbounded ones do. */
 const tallest = 20;
+/** Room above a lower bound without an upper one. */
+const headroom = 4;
+const noRange: LogRange = { min: 1, max: 1000 };
 
 export function pointsOf(series: PanelSeries, column: SeriesColumnName): PanelPoint[] {
   const values = series.columns[column] ?? [];
@@ -22,7 +25,7 @@ export function noiseScalePanel(data: PanelData, theme: Theme): PanelConfigurati
   const current = pointsOf(series, "batch_size");
   const recommended = pointsOf(series, "recommended_batch_size");
   const others = overlay.map((run) => ({ name: run.name, points: pointsOf(run.series, "b_simple") }));
-  const range = verticalRange([middle, low, current, recommended, ...others.map(({ points }) => points)], high);
+  const range = verticalRange([middle, current, recommended, ...others.map(({ points }) => points)], low, high);
   const beyond = range.max * 10;
   const upper = high.map(({ x, y }, index) => ({
     x,
@@ -31,8 +34,8 @@ export function noiseScalePanel(data: PanelData, theme: Theme): PanelConfigurati
   const steps = [series, ...overlay.map((run) => run.series)].flatMap(({ step }) => [step[0] ?? 0, step.at(-1) ?? 1]);
   const labels: LineLabel[] = [
     ...endLabel(middle, "B_simple", theme.blue, "above"),
-    ...endLabel(recommended, lastText("recommended", recommended), theme.orange, "below"),
-    ...endLabel(current, lastText("batch", current), theme.ink, "below"),
+    ...endLabel(recommended, currentText("recommended", recommended), theme.orange, "below"),
+    ...endLabel(current, currentText("batch", current), theme.ink, "below"),
     ...others.flatMap(({ name, points }) => endLabel(points, shorten(name), theme.muted, "above")),
   ];
   return panelFrame(theme, {
@@ -40,7 +43,7 @@ export function noiseScalePanel(data: PanelData, theme: Theme): PanelConfigurati
       lineDataset(middle, theme.blue),
       lineDataset(recommended, theme.orange, { stepped: "before" }),
       lineDataset(current, theme.ink, { borderDash: [2, 3], stepped: "before" }),
-      ...others.map(({ points }) => lineDataset(points, theme.muted, { borderWidth: 1.25 })),
+      ...others.map(({ points }) => lineDataset(points, theme.behind, { borderWidth: 1.25 })),
       ...bandDatasets(low, upper, theme.blueBand),
     ],
     x: { kind: "linear", title: "step", min: Math.min(...steps), max: Math.max(...steps, Math.min(...steps) + 1) },
@@ -49,22 +52,43 @@ export function noiseScalePanel(data: PanelData, theme: Theme): PanelConfigurati
   });
 }
 
-export function noiseScaleText({ snapshot }: PanelData): string {
+export function noiseScaleText({ snapshot, overlay = [] }: PanelData): string {
+  return [ownText(snapshot), ...(overlay.length === 0 ? [] : [overlayText(overlay)])].join(" ");
+}
+
+function overlayText(overlay: NonNullable<PanelData["overlay"]>): string {
+  const runs = overlay.map(({ name, series }) => {
+    const last = pointsOf(series, "b_simple").findLast(({ y }) => y !== null);
+    return `${shorten(name)} ${last?.y === undefined || last.y === null ? "not known" : estimateText(last.y)}`;
+  });
+  return `Behind it, where each was last known: ${runs.join(", ")}.`;
+}
+
+function ownText(snapshot: PanelData["snapshot"]): string {
   const units = unitWords[snapshot.unit];
   const { b_simple: value, b_simple_low: low, b_simple_high: high } = snapshot;
   const at = snapshot.step === null ? "" : ` at step ${numberText(snapshot.step)}`;
   if (value !== null && low !== null && high !== null) {
-    return `B_simple${at} is ${numberText(value)} ${units}, 95 % between ${numberText(low)} and ${numberText(high)}.`;
+    return `B_simple${at} is ${estimateText(value)} ${units}, 95 % between ${estimateText(low)} and ${estimateText(high)}.`;
   }
-  if (low !== null) return `B_simple${at} is not identifiable: at least ${numberText(low)} ${units}.`;
+  if (low !== null) return `B_simple${at} is not identifiable: at least ${estimateText(low)} ${units}.`;
   return "B_simple is not known yet.";
 }
 
-function verticalRange(lines: readonly PanelPoint[][], high: readonly PanelPoint[]): LogRange {
-  const values = lines.flatMap((points) => points.map(({ y }) => y));
-  const inner = logRange(values, { min: 1, max: 1000 });
-  const bounded = high.map(({ y }) => (y === null ? null : Math.min(y, inner.max * tallest)));
-  return logRange([...values, ...bounded], { min: 1, max: 1000 });
+/** Holds every line; upper bounds that lie far above are left to run off the top, for which there is then some room. */
+function verticalRange(
+  lines: readonly PanelPoint[][],
+  low: readonly PanelPoint[],
+  high: readonly PanelPoint[],
+): LogRange {
+  const values = [...lines, low].flatMap((points) => points.map(({ y }) => y));
+  const inner = logRange(values, noRange);
+  const tops = high.map(({ y }, index) => {
+    const from = low[index]?.y ?? null;
+    if (from === null) return null;
+    return y === null ? from * headroom : Math.min(y, inner.max * tallest);
+  });
+  return logRange([...values, ...tops], noRange);
 }
 
 function endLabel(
@@ -78,9 +102,10 @@ function endLabel(
   return [{ text, color, x: last.x, y: last.y, align: "left", position }];
 }
 
-function lastText(word: string, points: readonly PanelPoint[]): string {
-  const last = points.findLast(({ y }) => y !== null);
-  return last?.y === null || last === undefined ? word : `${word} ${numberText(last.y)}`;
+function currentText(word: string, points: readonly PanelPoint[]): string {
+  // A value that holds no more is no number to read.
+  const now = points.at(-1)?.y ?? null;
+  return now === null ? word : `${word} ${numberText(now)}`;
 }
 
 function shorten(name: string): string {
