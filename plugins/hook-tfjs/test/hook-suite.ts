@@ -83,7 +83,6 @@ export function describeHook(backend: string, prepare: () => Promise<void>): voi
 
     it("leaves the weights of trainOnBatch alone, with Adam", async () => {
       const { x, y } = examples(24);
-      // Adam divides by √v, so that rounding near v = 0 grows: its bound is that of the step size 1e-3 times 1e-3.
       const { difference, measurements } = await compare(
         () => denseModel({ optimizer: tf.train.adam(1e-3) }),
         async (model) => {
@@ -340,7 +339,7 @@ export function describeHook(backend: string, prepare: () => Promise<void>): voi
 
     it("refuses to watch a model twice, and gives it back as it was", () => {
       const model = denseModel();
-      const inner = model.model;
+      const { model: inner } = model as unknown as { model: object };
       const watcher = watch(model, { sink: () => undefined });
       expect(Object.hasOwn(inner, "makeTrainFunction")).toBe(true);
       expect(() => watch(model, { sink: () => undefined })).toThrow(/watched already/);

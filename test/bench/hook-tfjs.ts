@@ -1,0 +1,106 @@
+// What the TensorFlow.js hook costs: time of hooked over plain training, blocks of 10 steps taken in turn in one process,
+// median over the blocks.  node --conditions=@noisescale/source test/bench/hook-tfjs.ts [blocks]
+import "@tensorflow/tfjs-backend-wasm";
+import { registerWasmTrainingKernels, watch } from "@noisescale/hook-tfjs";
+import * as tf from "@tensorflow/tfjs-core";
+import * as layers from "@tensorflow/tfjs-layers";
+import { loadTfjsNode } from "../tools/load-tfjs-node.ts";
+
+const blocks = Number(process.argv[2] ?? 15);
+const stepsPerBlock = 10;
+const batchSize = 64;
+
+const cases: Record<string, () => layers.Sequential> = {
+  "MLP 784-512-10": () =>
+    layers.sequential({
+      layers: [
+        layers.layers.dense({ units: 512, activation: "relu", inputShape: [784] }),
+        layers.layers.dense({ units: 10, activation: "softmax" }),
+      ],
+    }),
+  "CNN 28×28, 8 and 16 filters": () =>
+    layers.sequential({
+      layers: [
+        layers.layers.conv2d({
+          filters: 8,
+          kernelSize: 3,
+          padding: "same",
+          activation: "relu",
+          inputShape: [28, 28, 1],
+        }),
+        layers.layers.maxPooling2d({ poolSize: 2 }),
+        layers.layers.conv2d({ filters: 16, kernelSize: 3, padding: "same", activation: "relu" }),
+        layers.layers.maxPooling2d({ poolSize: 2 }),
+        layers.layers.flatten(),
+        layers.layers.dense({ units: 10, activation: "softmax" }),
+      ],
+    }),
+};
+
+registerWasmTrainingKernels();
+loadTfjsNode();
+const rows: string[] = [];
+for (const backend of ["wasm", "tensorflow"]) {
+  await tf.setBackend(backend);
+  for (const [name, make] of Object.entries(cases)) {
+    for (const every of [10, 1]) {
+      const { plainMs, ratio, low, high } = await compare(make, every);
+      const range = `${low.toFixed(2)}–${high.toFixed(2)}`;
+      rows.push(`| ${backend} | ${name} | ${every} | ${plainMs.toFixed(1)} | ${ratio.toFixed(3)} | ${range} |`);
+      process.stderr.write(`${rows.at(-1)}\n`);
+    }
+  }
+}
+process.stdout.write(
+  [
+    "| back end | model | every | plain step [ms] | hooked/plain | quartiles |",
+    "|---|---|---|---|---|---|",
+    ...rows,
+    "",
+  ].join("\n"),
+);
+
+async function compare(make: () => layers.Sequential, every: number) {
+  const [plain, hooked] = [compiled(make), compiled(make)];
+  const inputShape = plain.inputs[0]?.shape.slice(1) as number[];
+  const x = tf.randomUniform([batchSize * stepsPerBlock, ...inputShape], 0, 1, "float32", 1);
+  const y = tf.oneHot(tf.randomUniform([batchSize * stepsPerBlock], 0, 10, "int32", 2), 10);
+  const watcher = watch(hooked, { sink: () => undefined, every, parts: 4 });
+  const block = async (model: layers.Sequential) => {
+    const start = performance.now();
+    await model.fit(x, y, { batchSize, epochs: 1, shuffle: false, verbose: 0, yieldEvery: "never" });
+    return (performance.now() - start) / stepsPerBlock;
+  };
+  // Two blocks of each first: compiled code, packed operators, and the hook's comparison of its first measured step.
+  for (const model of [plain, hooked, plain, hooked]) await block(model);
+  const pairs: { plainMs: number; ratio: number }[] = [];
+  for (let index = 0; index < blocks; index++) {
+    const first = index % 2 === 0 ? await block(plain) : await block(hooked);
+    const second = index % 2 === 0 ? await block(hooked) : await block(plain);
+    const [plainMs, hookedMs] = index % 2 === 0 ? [first, second] : [second, first];
+    pairs.push({ plainMs, ratio: hookedMs / plainMs });
+  }
+  await watcher.close();
+  tf.dispose([x, y]);
+  const ratios = pairs.map((pair) => pair.ratio);
+  return {
+    plainMs: quantile(
+      pairs.map((pair) => pair.plainMs),
+      0.5,
+    ),
+    ratio: quantile(ratios, 0.5),
+    low: quantile(ratios, 0.25),
+    high: quantile(ratios, 0.75),
+  };
+}
+
+function compiled(make: () => layers.Sequential): layers.Sequential {
+  const model = make();
+  model.compile({ optimizer: tf.train.sgd(0.01), loss: "categoricalCrossentropy", metrics: ["accuracy"] });
+  return model;
+}
+
+function quantile(values: readonly number[], at: number): number {
+  const sorted = [...values].sort((left, right) => left - right);
+  return sorted[Math.round(at * (sorted.length - 1))] ?? Number.NaN;
+}
