@@ -19,7 +19,7 @@ import { ProgressBar } from "./progress-bar.ts";
 import { type TrainingResult, trainInThread } from "./train-in-thread.ts";
 
 const project = "digits";
-const training = { batchSize: 64, epochs: 4, learningRate: 0.1, measureEvery: 1, seed: 7 };
+const training = { batchSize: 64, epochs: 8, learningRate: 0.1, measureEvery: 1, seed: 7 };
 /** Fewest milliseconds between two drawings of the progress bar. */
 const redrawMs = 100;
 
