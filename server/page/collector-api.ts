@@ -1,5 +1,6 @@
 import { panelColumns } from "@noisescale/charts";
 import type { Problem, RunDetail, RunSummary, Series, Snapshot } from "@noisescale/protocol";
+import { seriesPoints } from "./series-growth.ts";
 
 /** The collector answered, and refused. */
 export class RefusedError extends Error {
@@ -11,9 +12,6 @@ export class RefusedError extends Error {
     this.status = status;
   }
 }
-
-/** Rows of a series that a panel draws at most: more than a pixel each says nothing more. */
-export const seriesPoints = 600;
 
 export function runAddress(run: string, rest = ""): string {
   return `/v1/runs/${encodeURIComponent(run)}${rest}`;

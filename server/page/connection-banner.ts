@@ -18,7 +18,7 @@ export class ConnectionBanner {
     this.#lostAt ??= new Date();
     setText(
       this.#node,
-      `The collector has not answered since ${this.#lostAt.toLocaleTimeString()}: the numbers may be old. Trying again by itself; if it was stopped, start it with \`noisescale serve\`.`,
+      `The collector has not answered since ${this.#lostAt.toLocaleTimeString()}: the numbers may be old. Trying again by itself; if it was stopped, start it again.`,
     );
     this.#node.hidden = false;
   }

@@ -1,5 +1,6 @@
 import type { RunDetail, Series, Snapshot } from "@noisescale/protocol";
-import { fetchRun, fetchSeries, fetchSnapshot, RefusedError, runAddress, seriesPoints } from "./collector-api.ts";
+import { fetchRun, fetchSeries, fetchSnapshot, RefusedError, runAddress } from "./collector-api.ts";
+import { joinSeries, mustReadWhole } from "./series-growth.ts";
 
 /** What is known of a run now. */
 export interface RunNow {
@@ -149,28 +150,4 @@ export class LiveRun {
     const more = await fetchSeries(this.#run, last + 1, this.#signal);
     this.#take({ ...this.#now, series: joinSeries(series, more) });
   }
-}
-
-/** More rows than are drawn, or rows that a later attempt or a late step has replaced. */
-export function mustReadWhole(series: Series, snapshot: Snapshot): boolean {
-  const last = series.step.at(-1);
-  if (series.step.length > 2.5 * seriesPoints) return true;
-  if (last === undefined || snapshot.step === null) return false;
-  return snapshot.step < last || (snapshot.step === last && snapshot.measurements !== series.total);
-}
-
-/** One series followed by its later rows. */
-export function joinSeries(series: Series, more: Series): Series {
-  const columns: Series["columns"] = { ...series.columns };
-  for (const [name, values] of Object.entries(more.columns)) {
-    const metric = name as keyof Series["columns"];
-    columns[metric] = [...(series.columns[metric] ?? series.step.map(() => null)), ...values];
-  }
-  return {
-    ...series,
-    total: series.total + more.total,
-    step: [...series.step, ...more.step],
-    time_ms: [...series.time_ms, ...more.time_ms],
-    columns,
-  };
 }

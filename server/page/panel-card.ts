@@ -27,6 +27,8 @@ export class PanelCard {
   readonly #stepReader: StepReader | undefined;
   #chart: PanelChart | undefined;
   #data: PanelData | undefined;
+  /** What the canvas shows. */
+  #drawn: PanelData | undefined;
 
   /** @param run - whose picture and page are offered */
   constructor(panel: PanelName, signal: AbortSignal, run?: string) {
@@ -72,7 +74,15 @@ export class PanelCard {
     setText(this.#missing, missing ?? "");
     this.#missing.hidden = missing === undefined;
     this.#canvas.hidden = missing !== undefined;
-    if (missing === undefined) this.#draw();
+    if (missing === undefined && !this.#isDrawn(data)) this.#draw();
+    this.#drawn = missing === undefined ? data : undefined;
+  }
+
+  /** Panels over steps draw the series alone, the others the snapshot alone. */
+  #isDrawn(data: PanelData): boolean {
+    if (this.#drawn === undefined) return false;
+    if (this.#stepReader === undefined) return this.#drawn.snapshot === data.snapshot;
+    return this.#drawn.series === data.series && this.#drawn.overlay === data.overlay;
   }
 
   #draw(): void {

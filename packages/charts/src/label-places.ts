@@ -39,6 +39,7 @@ const rise = 12;
 /** Free space that a text keeps around itself. */
 const margin = 2;
 const moves: readonly number[] = [0, 5, 10, 16, 22, 30, 40, 52, 66];
+const asides: readonly number[] = [0, 24, 56, 96];
 
 // What a place costs, in pixels of distance that one would go to avoid it.
 const onText = 1000;
@@ -59,6 +60,10 @@ export function placeLabels(
   const taken: Box[] = [];
   return wishes.map((wish) => {
     let best = { left: wish.x, center: wish.y };
+    const reach = wish.width + gap + margin + Math.max(...asides);
+    const near = lines.map((line) =>
+      line.filter(({ x1, x2 }) => Math.max(x1, x2) >= wish.x - reach && Math.min(x1, x2) <= wish.x + reach),
+    );
     let bestCost = Number.POSITIVE_INFINITY;
     for (const { left, center, cost: distance } of candidates(wish, area)) {
       if (distance >= bestCost) continue;
@@ -66,7 +71,7 @@ export function placeLabels(
       const cost =
         distance +
         onText * taken.filter((other) => overlaps(other, box)).length +
-        onLine * lines.filter((line) => line.some((segment) => crosses(segment, box))).length;
+        onLine * near.filter((line) => line.some((segment) => crosses(segment, box))).length;
       if (cost < bestCost) {
         bestCost = cost;
         best = { left, center };
@@ -92,7 +97,7 @@ function candidates(wish: LabelWish, area: Box): (LabelPlace & { readonly cost: 
         // Beside a place there is no need to leave its height, unless the text stands right above or below it.
         const start = position === "beside" && side !== "center" ? 0 : rise;
         const cost = move + (preferred ? 0 : onOtherSide) + (side === align ? 0 : onOtherSide);
-        return [0, 24, 56, 96].map((aside) => ({
+        return asides.map((aside) => ({
           ...inside(
             x + shifts[side] + (side === "left" ? -aside : side === "right" ? aside : 0),
             y + direction * (start + move),

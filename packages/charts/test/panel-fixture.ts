@@ -1,0 +1,91 @@
+import type { PanelData, PanelSeries, PanelSnapshot } from "../src/index.ts";
+
+/** A run of four measurements: identified, then only bounded from below, then identified again. */
+export const series: PanelSeries = {
+  step: [0, 10, 20, 30],
+  columns: {
+    b_simple: [100, null, 300, 400],
+    b_simple_low: [50, 60, 200, 310],
+    b_simple_high: [200, null, 500, 600],
+    gradient_squared_norm: [2, -0.5, 0.5, 0.25],
+    covariance_trace: [200, 150, 120, 100],
+    recommended_batch_size: [96, null, 288, 416],
+    batch_size: [128, 128, 128, 128],
+  },
+};
+
+export const snapshot: PanelSnapshot = {
+  unit: "example",
+  step: 30,
+  measurements: 4,
+  batch_size: 128,
+  b_simple: 400,
+  b_simple_low: 310,
+  b_simple_high: 600,
+  identifiable: true,
+  gradient_squared_norm: 0.25,
+  covariance_trace: 100,
+  efficiency: 400 / 528,
+  predicted: {
+    min_steps: 10,
+    min_steps_low: 8,
+    min_steps_high: 12,
+    min_units: 2000,
+    min_units_low: 1600,
+    min_units_high: 2400,
+    critical_batch_size: 200,
+    critical_batch_size_low: 150,
+    critical_batch_size_high: 260,
+  },
+  recommendation: {
+    batch_size: 416,
+    batch_size_low: 320,
+    batch_size_high: 608,
+    calibrated: false,
+    learning_rate_factor: 1.5,
+  },
+  warnings: [{ code: "uncalibrated", message: "Rests on B_simple alone." }],
+};
+
+export const data: PanelData = { name: "mnist-mlp", snapshot, series };
+
+/** The signal cannot be told from zero: only a lower bound is known. */
+export const notIdentifiable: PanelSnapshot = {
+  ...snapshot,
+  b_simple: null,
+  b_simple_low: 310,
+  b_simple_high: null,
+  identifiable: false,
+  efficiency: null,
+  recommendation: { ...snapshot.recommendation, batch_size: null, batch_size_low: 320, batch_size_high: null },
+  warnings: [
+    { code: "not-identifiable", message: "The signal cannot be told from zero yet." },
+    { code: "batch-norm", message: "The network has batch normalisation." },
+  ],
+};
+
+/** Declared, and nothing measured. */
+export const unmeasured: PanelSnapshot = {
+  ...notIdentifiable,
+  step: null,
+  measurements: 0,
+  batch_size: null,
+  b_simple_low: null,
+  gradient_squared_norm: null,
+  covariance_trace: null,
+  predicted: {
+    min_steps: null,
+    min_steps_low: null,
+    min_steps_high: null,
+    min_units: null,
+    min_units_low: null,
+    min_units_high: null,
+    critical_batch_size: null,
+    critical_batch_size_low: null,
+    critical_batch_size_high: null,
+  },
+  recommendation: { ...notIdentifiable.recommendation, batch_size_low: null },
+  warnings: [],
+};
+
+export const hostileName = '<img src=x onerror=alert(1)></script><script>alert(2)</script> __proto__ \u2028 & "quoted"';

@@ -1,0 +1,180 @@
+import { describe, expect, it } from "vitest";
+import {
+  darkTheme,
+  isPanelName,
+  lightTheme,
+  panelConfiguration,
+  panelMissing,
+  panelNames,
+  panelSubtitle,
+  panelText,
+} from "../src/index.ts";
+import { data, notIdentifiable, series, snapshot, unmeasured } from "./panel-fixture.ts";
+
+const lines = (panel: Parameters<typeof panelConfiguration>[0], of = data) =>
+  panelConfiguration(panel, of, lightTheme).data.datasets;
+const range = (panel: Parameters<typeof panelConfiguration>[0], axis: "x" | "y", of = data) => {
+  const { min, max } = panelConfiguration(panel, of, lightTheme).options?.scales?.[axis] ?? {};
+  return { min: Number(min), max: Number(max) };
+};
+const bottom = (values: (number | null | undefined)[]) => values.filter((value) => typeof value === "number");
+
+describe("every panel", () => {
+  it.each(panelNames)("%s says what it draws, and its numbers in words", (panel) => {
+    expect(panelSubtitle(panel, data)).not.toBe("");
+    expect(panelText(panel, data)).toMatch(/\d/);
+    expect(panelMissing(panel, data)).toBeUndefined();
+  });
+
+  it.each(panelNames)("%s has a sentence in place of a chart where nothing was measured", (panel) => {
+    const empty = { name: "new", snapshot: unmeasured, series: { step: [], columns: {} } };
+    expect(panelMissing(panel, empty)).toMatch(/\.$/);
+    expect(panelText(panel, empty)).not.toMatch(/\d|NaN|null|undefined/);
+  });
+
+  it.each(panelNames)("%s takes its colours from the theme and from nowhere else", (panel) => {
+    const colours = new Set(Object.values(darkTheme));
+    for (const { borderColor } of panelConfiguration(panel, data, darkTheme).data.datasets) {
+      expect([...colours, "transparent"]).toContain(borderColor);
+    }
+  });
+
+  it.each(panelNames)("%s has finite ends on both axes", (panel) => {
+    for (const axis of ["x", "y"] as const) {
+      const { min, max } = range(panel, axis);
+      expect(Number.isFinite(min) && Number.isFinite(max) && min < max).toBe(true);
+    }
+  });
+
+  it("is known by its name alone", () => {
+    expect(isPanelName("noise-scale")).toBe(true);
+    expect(isPanelName("__proto__")).toBe(false);
+    expect(isPanelName("constructor")).toBe(false);
+  });
+});
+
+describe("noise scale panel", () => {
+  it("leaves a gap where nothing is identified", () => {
+    const [middle] = lines("noise-scale");
+    expect(middle?.data.map(({ y }) => y)).toEqual([100, null, 300, 400]);
+    expect(middle?.spanGaps).toBe(false);
+  });
+
+  it("draws a value between two gaps as a dot, which a line of one point would not be", () => {
+    const [middle] = lines("noise-scale");
+    expect(middle?.pointRadius).toEqual([1.25, 0, 0, 0]);
+  });
+
+  it("lets the band run off the top where there is no upper bound", () => {
+    const { max } = range("noise-scale", "y");
+    const upper = lines("noise-scale").at(-1);
+    expect(upper?.fill).toBe("-1");
+    const ends = upper?.data.map(({ y }) => y) ?? [];
+    expect(ends[0]).toBe(200);
+    expect(Number(ends[1])).toBeGreaterThan(max);
+  });
+
+  it("leaves room above a lower bound that has no upper one", () => {
+    const bounded = { step: [0, 1], columns: { b_simple_low: [100, 100], b_simple_high: [null, null] } };
+    const { max } = range("noise-scale", "y", { ...data, snapshot: notIdentifiable, series: bounded });
+    expect(max).toBeGreaterThanOrEqual(400);
+  });
+
+  it("is not stretched by one upper bound far above the rest", () => {
+    const high = { ...series.columns, b_simple_high: [200, null, 1e12, 600] };
+    const { max } = range("noise-scale", "y", { ...data, series: { ...series, columns: high } });
+    expect(max).toBeLessThan(1e5);
+  });
+
+  it("draws a batch size as the step that it is", () => {
+    const stepped = lines("noise-scale").filter((line) => line.stepped === "before");
+    expect(stepped.map(({ borderColor }) => borderColor)).toEqual([lightTheme.orange, lightTheme.ink]);
+  });
+
+  it("draws the group's other runs behind this one, and names them in its text", () => {
+    const other = { name: "rate 0.1", series: { step: [0, 100], columns: { b_simple: [20, 40] } } };
+    const group = { ...data, overlay: [other] };
+    expect(lines("noise-scale", group).filter(({ borderColor }) => borderColor === lightTheme.behind)).toHaveLength(1);
+    expect(range("noise-scale", "x", group).max).toBe(100);
+    expect(panelText("noise-scale", group)).toContain("rate 0.1 40");
+  });
+
+  it("says the bound, not a number, where nothing is identified", () => {
+    expect(panelText("noise-scale", { ...data, snapshot: notIdentifiable })).toBe(
+      "B_simple at step 30 is not identifiable: at least 310 examples.",
+    );
+  });
+});
+
+describe("signal and noise panel", () => {
+  it("shows an estimate that is not positive as a gap: a logarithmic axis has no place for it", () => {
+    const [signal, noise] = lines("signal-and-noise");
+    expect(signal?.data.map(({ y }) => y)).toEqual([2, null, 0.5, 0.25]);
+    expect(noise?.data.map(({ y }) => y)).toEqual([200, 150, 120, 100]);
+  });
+});
+
+describe("frontier panel", () => {
+  const curve = lines("frontier").find(({ borderColor, data: points }) => {
+    return borderColor === lightTheme.blue && points.length > 1;
+  });
+
+  it("is the curve (S/S_min − 1)(E/E_min − 1) = 1", () => {
+    for (const { x, y } of curve?.data ?? []) {
+      // Exact up to rounding of doubles.
+      expect((x / 10 - 1) * (Number(y) / 2000 - 1)).toBeCloseTo(1, 9);
+    }
+    expect(curve?.data.length).toBeGreaterThan(50);
+  });
+
+  it("marks this run, the recommended batch size and the knee on the curve, where both are twice the least", () => {
+    const marks = lines("frontier").filter(({ showLine }) => showLine === false);
+    const [current, recommended, knee] = marks.map(({ data: [point] }) => point);
+    expect(current).toEqual({ x: 10 * (1 + 200 / 128), y: 2000 * (1 + 128 / 200) });
+    expect(recommended).toEqual({ x: 10 * (1 + 200 / 416), y: 2000 * (1 + 416 / 200) });
+    expect(knee).toEqual({ x: 20, y: 4000 });
+  });
+
+  it("has its curve inside the band at every number of steps", () => {
+    const [lower, upper] = lines("frontier").slice(-2);
+    const at = (steps: number) => 2000 * (1 + 1 / (steps / 10 - 1));
+    lower?.data.forEach(({ x, y }, index) => {
+      if (x <= 10) return;
+      expect(Number(y)).toBeLessThanOrEqual(at(x));
+      const top = upper?.data[index]?.y;
+      expect(Number(top)).toBeGreaterThanOrEqual(Math.min(at(x), Number(top)));
+    });
+  });
+
+  it("bounds a run whose signal may be zero by its units alone", () => {
+    const predicted = { ...snapshot.predicted, min_steps_low: 0 };
+    const [lower] = lines("frontier", { ...data, snapshot: { ...snapshot, predicted } }).slice(-2);
+    expect(new Set(bottom(lower?.data.map(({ y }) => y) ?? []))).toEqual(new Set([1600]));
+  });
+
+  it("has no band where no bound is known", () => {
+    const predicted = { ...snapshot.predicted, min_steps_low: null, min_units_low: null };
+    const datasets = lines("frontier", { ...data, snapshot: { ...snapshot, predicted } });
+    expect(datasets.some(({ fill }) => fill === "-1")).toBe(false);
+  });
+
+  it("says why it cannot be drawn", () => {
+    const predicted = { ...unmeasured.predicted };
+    const unknown = { ...data, snapshot: { ...notIdentifiable, predicted } };
+    expect(panelMissing("frontier", unknown)).toBe("The signal cannot be told from zero yet.");
+  });
+});
+
+describe("trade panel", () => {
+  it("has steps and units at twice the least where the batch is the noise scale", () => {
+    expect(panelText("trade", { ...data, snapshot: { ...snapshot, batch_size: 400 } })).toContain(
+      "A batch of 400 takes 2.00× the least steps and 2.00× the least examples",
+    );
+  });
+
+  it("is not drawn from a lower bound", () => {
+    expect(panelMissing("trade", { ...data, snapshot: notIdentifiable })).toBe(
+      "The signal cannot be told from zero yet.",
+    );
+  });
+});
