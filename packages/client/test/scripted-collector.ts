@@ -1,0 +1,124 @@
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { text } from "node:stream/consumers";
+
+export interface Received {
+  readonly method: string;
+  readonly path: string;
+  readonly body: { readonly measurements?: { step: number; attempt: number }[]; readonly [field: string]: unknown };
+}
+
+type Answer = (request: Received, response: ServerResponse) => void;
+
+/** A real HTTP server that answers as it is told, and remembers what it was sent. */
+export class ScriptedCollector {
+  readonly received: Received[] = [];
+  /** Answers in front of the usual ones: each is used once. */
+  readonly script: Answer[] = [];
+  readonly #waiting: { readonly when: () => boolean; readonly resolve: () => void }[] = [];
+  readonly #server = createServer((request, response) => void this.#answer(request, response));
+  #port = 0;
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#port}`;
+  }
+
+  /** Steps of all measurements in the order of arrival, answered with 200 or not. */
+  get steps(): number[] {
+    return this.received.flatMap((request) => (request.body.measurements ?? []).map((measurement) => measurement.step));
+  }
+
+  get paths(): string[] {
+    return this.received.map((request) => `${request.method} ${request.path}`);
+  }
+
+  async listen(port = 0): Promise<void> {
+    await new Promise<void>((resolve) => this.#server.listen(port, "127.0.0.1", resolve));
+    this.#port = (this.#server.address() as AddressInfo).port;
+  }
+
+  async close(): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
+
+  /** Resolves when a request has made the condition true. */
+  until(when: () => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      if (when()) resolve();
+      else this.#waiting.push({ when, resolve });
+    });
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const received: Received = {
+      method: request.method ?? "",
+      path: (request.url ?? "").replace("/v1/runs/", ""),
+      body: JSON.parse(await text(request)),
+    };
+    this.received.push(received);
+    (this.script.shift() ?? usual)(received, response);
+    for (const waiting of this.#waiting.filter(({ when }) => when())) {
+      this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
+      waiting.resolve();
+    }
+  }
+}
+
+export function answer(status: number, body: unknown, headers: Record<string, string> = {}): Answer {
+  return (_request, response) => {
+    response.writeHead(status, { "content-type": "application/json", ...headers }).end(JSON.stringify(body));
+  };
+}
+
+/** A problem as the collector writes it. */
+export function problem(status: number, detail: string, headers: Record<string, string> = {}): Answer {
+  return answer(status, { type: "about:blank", title: "Problem", status, detail }, headers);
+}
+
+const usual: Answer = (request, response) => {
+  const count = request.body.measurements?.length ?? 0;
+  const last = request.body.measurements?.at(-1)?.step ?? null;
+  if (request.path.endsWith("/measurements")) {
+    answer(200, { accepted: count, duplicates: 0, rejected: [], snapshot: snapshotAt(last) })(request, response);
+  } else if (request.path.endsWith("/events")) {
+    answer(200, { accepted: 1, rejected: [] })(request, response);
+  } else {
+    answer(201, {})(request, response);
+  }
+};
+
+export function snapshotAt(step: number | null): object {
+  const nothing = { min_steps: null, min_units: null, critical_batch_size: null };
+  const bounds = Object.fromEntries(
+    Object.keys(nothing).flatMap((name) => [`${name}_low`, `${name}_high`].map((key) => [key, null])),
+  );
+  return {
+    run: "run-1",
+    attempt: 0,
+    step,
+    time_ms: null,
+    unit: "example",
+    measurements: 1,
+    batch_size: 64,
+    b_simple: null,
+    b_simple_low: null,
+    b_simple_high: null,
+    confidence: 0.95,
+    identifiable: false,
+    gradient_squared_norm: null,
+    covariance_trace: null,
+    efficiency: null,
+    predicted: { ...nothing, ...bounds, basis: "b_simple" },
+    recommendation: {
+      batch_size: null,
+      batch_size_low: null,
+      batch_size_high: null,
+      basis: "b_simple",
+      calibrated: false,
+      learning_rate_factor: null,
+      trade: [],
+    },
+    warnings: [],
+  };
+}
