@@ -56,7 +56,9 @@ export function startFilter(state: FilterState, kept: readonly FilterInput[], re
     state.signalVariance[i] = Math.max((4 * variance) / n, smallestVariance);
     state.covariance[i] = 0;
     state.driftVariance[i] = startDriftVariances[i] as number;
-    state.logWeight[i] = Math.log((priors[i] as number) ** 0.75 / total);
+    const weight = (priors[i] as number) ** 0.75 / total;
+    state.weight[i] = weight;
+    state.logWeight[i] = Math.log(weight);
   }
   mixExperts(state);
   const deviation = 2 * Math.sqrt(shared[mixtureVariance] as number);

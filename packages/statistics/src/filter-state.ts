@@ -36,6 +36,8 @@ export class FilterState {
   /** U. */
   readonly driftVariance: Float64Array = new Float64Array(expertCount);
   readonly logWeight: Float64Array = new Float64Array(expertCount);
+  /** Sums to 1 after each measurement; made of logWeight, so not written. */
+  readonly weight: Float64Array = new Float64Array(expertCount);
 
   get started(): boolean {
     return (this.shared[measurements] as number) > 0;

@@ -50,7 +50,7 @@ export function updateFilter(
   const observationVariance = atZero + slope * x + bend * x * x;
 
   for (let i = 0; i < expertCount; i += 1) advance(state, i, scaledQ, scaledS, observationVariance);
-  normaliseLogWeights(state);
+  normaliseWeights(state);
   learnVariances(state, scaledQ, scaledS, previousMean, previousVariance, atZero, slope, bend, n);
 
   const relativeTrace = scaledS - 1;
@@ -99,13 +99,17 @@ function advance(state: FilterState, i: number, scaledQ: number, scaledS: number
   state.logWeight[i] = logWeight + ((logPriors[i] as number) - logWeight) / weightMemory;
 }
 
-function normaliseLogWeights(state: FilterState): void {
+/** Log weights to weights that sum to 1. */
+function normaliseWeights({ logWeight, weight }: FilterState): void {
   let largest = Number.NEGATIVE_INFINITY;
-  for (let i = 0; i < expertCount; i += 1) largest = Math.max(largest, state.logWeight[i] as number);
+  for (let i = 0; i < expertCount; i += 1) largest = Math.max(largest, logWeight[i] as number);
   let total = 0;
-  for (let i = 0; i < expertCount; i += 1) total += Math.exp((state.logWeight[i] as number) - largest);
-  const shift = largest + Math.log(total);
-  for (let i = 0; i < expertCount; i += 1) state.logWeight[i] = (state.logWeight[i] as number) - shift;
+  for (let i = 0; i < expertCount; i += 1) {
+    const relative = Math.exp((logWeight[i] as number) - largest);
+    weight[i] = relative;
+    total += relative;
+  }
+  for (let i = 0; i < expertCount; i += 1) weight[i] = (weight[i] as number) / total;
 }
 
 /** Online EM: each component of the observation variance grows by its share of what the innovation showed in excess. */
@@ -131,17 +135,16 @@ function learnVariances(
 }
 
 /** Mean and variance of the mixture of the experts. */
-export function mixExperts(state: FilterState): void {
+export function mixExperts({ shared, signal, signalVariance, weight }: FilterState): void {
   let mixed = 0;
-  for (let i = 0; i < expertCount; i += 1)
-    mixed += Math.exp(state.logWeight[i] as number) * (state.signal[i] as number);
+  for (let i = 0; i < expertCount; i += 1) mixed += (weight[i] as number) * (signal[i] as number);
   let variance = 0;
   for (let i = 0; i < expertCount; i += 1) {
-    const off = (state.signal[i] as number) - mixed;
-    variance += Math.exp(state.logWeight[i] as number) * ((state.signalVariance[i] as number) + off * off);
+    const off = (signal[i] as number) - mixed;
+    variance += (weight[i] as number) * ((signalVariance[i] as number) + off * off);
   }
-  state.shared[mixtureMean] = mixed;
-  state.shared[mixtureVariance] = variance;
+  shared[mixtureMean] = mixed;
+  shared[mixtureVariance] = variance;
 }
 
 /** Every expert keeps a small share; one that lives on its share alone starts again from the mixture. */
@@ -149,7 +152,7 @@ function shareWeights(state: FilterState): void {
   const mixed = state.shared[mixtureMean] as number;
   const variance = state.shared[mixtureVariance] as number;
   for (let i = 0; i < expertCount; i += 1) {
-    const own = (1 - fixedShare) * Math.exp(state.logWeight[i] as number);
+    const own = (1 - fixedShare) * (state.weight[i] as number);
     const share = fixedShare * (priors[i] as number);
     if (share > own) {
       state.signal[i] = mixed;
@@ -158,6 +161,7 @@ function shareWeights(state: FilterState): void {
       state.covariance[i] = 0;
       state.driftVariance[i] = startDriftVariances[i] as number;
     }
+    state.weight[i] = own + share;
     state.logWeight[i] = Math.log(own + share);
   }
 }

@@ -27,7 +27,6 @@ export interface SignalQuantiles {
  * sequential (not mergeable). Method and measured coverage: the package's README.
  */
 export class SignalFilter {
-  readonly #weight = new Float64Array(expertCount); // of logWeight; not part of the state
   readonly #deviation = new Float64Array(expertCount); // of signalVariance; not part of the state
   #state = new FilterState();
   #kept: FilterInput[] = [];
@@ -121,18 +120,15 @@ export class SignalFilter {
   }
 
   #findQuantiles(): void {
-    const { logWeight, signalVariance } = this.#state;
-    for (let i = 0; i < expertCount; i += 1) {
-      this.#weight[i] = Math.exp(logWeight[i] as number);
-      this.#deviation[i] = Math.sqrt(signalVariance[i] as number);
-    }
+    const { signalVariance } = this.#state;
+    for (let i = 0; i < expertCount; i += 1) this.#deviation[i] = Math.sqrt(signalVariance[i] as number);
     this.#findQuantile(lowerQuantile, 0.025);
     this.#findQuantile(medianQuantile, 0.5);
     this.#findQuantile(upperQuantile, 0.975);
   }
 
   #findQuantile(place: number, probability: number): void {
-    const { shared, signal } = this.#state;
-    shared[place] = mixtureQuantile(this.#weight, signal, this.#deviation, probability, shared[place] as number);
+    const { shared, signal, weight } = this.#state;
+    shared[place] = mixtureQuantile(weight, signal, this.#deviation, probability, shared[place] as number);
   }
 }

@@ -35,10 +35,10 @@ function upperTail(x: number, exponential: number): number {
 
 /** A component lighter than this moves a quantile by less than rounding shows. */
 const negligibleWeight = 1e-9;
-const inverseRootOfTwoPi = 0.3989422804014327;
+const rootOfTwoPi = 2.5066282746310002;
 
 /**
- * Quantile of a mixture of normals, by Newton's method kept inside a bracket.
+ * Quantile of a mixture of normals, by Halley's method kept inside a bracket.
  *
  * @param weights - sum to 1
  * @param means - one a component
@@ -68,6 +68,7 @@ export function mixtureQuantile(
   for (let iteration = 0; iteration < 200; iteration += 1) {
     let distribution = 0;
     let density = 0;
+    let slope = 0; // of the density
     for (let i = 0; i < weights.length; i += 1) {
       const w = weights[i] as number;
       if (w < negligibleWeight) continue;
@@ -76,15 +77,19 @@ export function mixtureQuantile(
       const exponential = Math.exp(-0.5 * z * z);
       const tail = upperTail(Math.abs(z), exponential);
       distribution += w * (z > 0 ? 1 - tail : tail);
-      density += (w * inverseRootOfTwoPi * exponential) / d;
+      const height = (w * exponential) / d;
+      density += height;
+      slope -= (height * z) / d;
     }
     const excess = distribution - probability;
-    const newton = x - excess / density;
-    // The error after a Newton step is about the square of the step.
-    if (Math.abs(newton - x) <= 1e-6 * narrowest) return newton;
+    const newton = (excess * rootOfTwoPi) / density;
+    const bend = (newton * slope) / (2 * density);
+    const next = x - (Math.abs(bend) < 0.5 ? newton / (1 - bend) : newton);
+    // The error after a step of Halley's is about its cube.
+    if (Math.abs(next - x) <= 5e-5 * narrowest) return next;
     if (excess > 0) high = x;
     else low = x;
-    x = newton > low && newton < high ? newton : (low + high) / 2;
+    x = next > low && next < high ? next : (low + high) / 2;
   }
   return x;
 }

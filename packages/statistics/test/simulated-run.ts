@@ -46,7 +46,11 @@ export function squaredNorm(gradient: Float64Array): number {
 
 export function meanGradient(parts: readonly Float64Array[]): Float64Array {
   const sum = new Float64Array(parts[0]?.length ?? 0);
-  for (const part of parts) part.forEach((value, i) => (sum[i] = (sum[i] ?? 0) + value / parts.length));
+  for (const part of parts) {
+    part.forEach((value, i) => {
+      sum[i] = (sum[i] ?? 0) + value / parts.length;
+    });
+  }
   return sum;
 }
 
