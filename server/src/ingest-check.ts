@@ -6,6 +6,8 @@ import { type RunMeasurement, toRunMeasurement } from "./run-measurement.ts";
 export interface IndexedMeasurement {
   readonly index: number;
   readonly measurement: RunMeasurement;
+  /** Names of its layers. */
+  readonly layers?: readonly string[];
 }
 
 export interface CheckedRecords {
@@ -32,7 +34,11 @@ export function checkRecords(
     const parsed = measurementSchema.safeParse(record.value);
     const errors = parsed.success ? overflows(parsed.data, settings) : fieldErrors(parsed.error);
     if (parsed.success && errors.length === 0) {
-      checked.good.push({ index, measurement: toRunMeasurement(parsed.data) });
+      const { layers } = parsed.data;
+      const measurement = toRunMeasurement(parsed.data);
+      checked.good.push(
+        layers === undefined ? { index, measurement } : { index, measurement, layers: [...layers.keys()] },
+      );
       return;
     }
     // One record, one rejection: its first field at fault, and how many more there are.

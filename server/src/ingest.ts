@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import type { BriefSnapshot, Rejection, Snapshot } from "@noisescale/protocol";
 import type { Fold } from "./fold.ts";
 import type { IndexedMeasurement } from "./ingest-check.ts";
+import { LayerLimit } from "./layer-limit.ts";
 import type { ConfiguredTrackers } from "./outbox/configured-tracker.ts";
 import { makeDeliveries } from "./outbox/deliveries.ts";
 import { UnknownRunError } from "./problem.ts";
@@ -52,6 +53,7 @@ export class Ingest {
   readonly #store: Store;
   readonly #fold: Fold;
   readonly #settings: IngestSettings;
+  readonly #layerLimit: LayerLimit;
   #waiting: Waiting[] = [];
   #working: Promise<void> | undefined;
 
@@ -59,6 +61,7 @@ export class Ingest {
     this.#store = store;
     this.#fold = fold;
     this.#settings = settings;
+    this.#layerLimit = new LayerLimit(fold, settings.layerLimit);
   }
 
   /** @throws UnknownRunError */
@@ -145,12 +148,16 @@ export class Ingest {
     const name = (requests[0] as Waiting).run;
     const run = await transaction.lockRun(name);
     if (run === undefined) throw new UnknownRunError(name);
-    const records = requests.flatMap((request) => request.records);
+    const { admitted, rejections } = this.#layerLimit.admit(
+      run,
+      requests.flatMap((request) => request.records),
+    );
     const outcomes = await transaction.insertMeasurements(
       run.id,
-      records.map(({ measurement }) => measurement),
+      admitted.map(({ measurement }) => measurement),
     );
-    const inserted = records.filter((_, i) => outcomes[i] === "new").map(({ measurement }) => measurement);
+    const outcomeOf = new Map(admitted.map((record, i) => [record, outcomes[i]]));
+    const inserted = admitted.filter((_, i) => outcomes[i] === "new").map(({ measurement }) => measurement);
     try {
       const result = await this.#fold.extend(transaction, run, inserted);
       const attempt = result.position?.attempt ?? 0;
@@ -166,12 +173,10 @@ export class Ingest {
       const estimate = result.estimator.estimate();
       const brief = toBriefSnapshot(estimate, context);
       const full = requests.some((request) => request.full) ? toSnapshot(estimate, context) : brief;
-      let at = 0;
-      return requests.map((request) => {
-        const own = outcomes.slice(at, at + request.records.length);
-        at += request.records.length;
-        return { ...counts(request, own), snapshot: request.full ? full : brief };
-      });
+      return requests.map((request) => ({
+        ...counts(request, outcomeOf, rejections),
+        snapshot: request.full ? full : brief,
+      }));
     } catch (error) {
       this.#fold.forget(run.id);
       throw error;
@@ -181,14 +186,18 @@ export class Ingest {
 
 function counts(
   { records }: IngestRequest,
-  outcomes: readonly InsertOutcome[],
+  outcomeOf: ReadonlyMap<IndexedMeasurement, InsertOutcome | undefined>,
+  rejections: ReadonlyMap<IndexedMeasurement, Rejection>,
 ): Pick<IngestAnswer, "accepted" | "duplicates" | "rejected"> {
   const rejected: Rejection[] = [];
   let accepted = 0;
   let duplicates = 0;
-  outcomes.forEach((outcome, i) => {
-    const { index, measurement } = records[i] as IndexedMeasurement;
-    if (outcome === "new") accepted += 1;
+  for (const record of records) {
+    const { index, measurement } = record;
+    const outcome = outcomeOf.get(record);
+    const rejection = rejections.get(record);
+    if (rejection !== undefined) rejected.push(rejection);
+    else if (outcome === "new") accepted += 1;
     else if (outcome === "duplicate") duplicates += 1;
     else {
       rejected.push({
@@ -197,6 +206,6 @@ function counts(
         message: `step ${measurement.step} of attempt ${measurement.attempt} is already known with other values, which stand`,
       });
     }
-  });
+  }
   return { accepted, duplicates, rejected };
 }
