@@ -62,5 +62,4 @@ function required(selector: string): HTMLElement {
 
 document.addEventListener("click", followLink);
 addEventListener("popstate", show);
-// Letters on a canvas are measured once, when they are drawn: their font has to be there.
-void Promise.allSettled([document.fonts.load('12px "Inter"'), document.fonts.load('600 12px "Inter"')]).then(show);
+show();

@@ -12,6 +12,7 @@ import {
 import { Chart, type PanelChart, updateChart } from "@noisescale/charts/chart";
 import { runAddress } from "./collector-api.ts";
 import { element, setText } from "./element.ts";
+import { fontsLoaded } from "./fonts.ts";
 import { StepReader } from "./step-reader.ts";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -61,6 +62,7 @@ export class PanelCard {
     }
     dark.addEventListener("change", () => this.#draw(), { signal });
     signal.addEventListener("abort", () => {
+      this.#data = undefined;
       this.#chart?.destroy();
       this.#stepReader?.close();
     });
@@ -74,7 +76,7 @@ export class PanelCard {
     setText(this.#missing, missing ?? "");
     this.#missing.hidden = missing === undefined;
     this.#canvas.hidden = missing !== undefined;
-    if (missing === undefined && !this.#isDrawn(data)) this.#draw();
+    if (missing === undefined && !this.#isDrawn(data)) void fontsLoaded.then(() => this.#draw());
     this.#drawn = missing === undefined ? data : undefined;
   }
 

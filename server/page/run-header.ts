@@ -11,11 +11,11 @@ const quietMs = 60_000;
 /** Name, state and trackers of a run, and the sentence of what to do. */
 export class RunHeader {
   readonly node: HTMLElement;
-  readonly #name = element("h1", { class: "run-name" });
+  readonly #name = element("p", { class: "run-name" });
   readonly #facts = element("p", { class: "facts" });
   readonly #state = stateMark("live");
   readonly #links = element("p", { class: "tracker-links" });
-  readonly #sentence = element("p", { class: "headline" });
+  readonly #sentence = element("h1", { class: "headline" });
   readonly #basis = element("p", { class: "basis" });
   #linksShown = "";
   #now: RunNow | undefined;

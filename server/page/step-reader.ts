@@ -33,7 +33,7 @@ export class StepReader {
   readonly #panel: PanelName;
   readonly #current: () => { readonly chart: PanelChart | undefined; readonly data: PanelData } | undefined;
   readonly #line = element("div", { class: "reader-line", hidden: true });
-  readonly #words = element("output", { class: "panel-text", hidden: true });
+  readonly #words = element("output", { class: "reader-words", hidden: true });
   readonly #text: HTMLElement;
   #row: number | undefined;
 
@@ -50,7 +50,7 @@ export class StepReader {
     canvas.tabIndex = 0;
     this.#text = text;
     frame.append(this.#line);
-    frame.after(this.#words);
+    text.after(this.#words);
     readers.add(this);
     canvas.addEventListener("pointermove", (event) => readStep(this.#stepAt(event.offsetX)));
     canvas.addEventListener("pointerleave", () => readStep(undefined));

@@ -1,6 +1,6 @@
 import type { LineLabel } from "../line-labels.ts";
 import { logRange } from "../log-axis.ts";
-import { estimateText, shortText } from "../number-text.ts";
+import { estimateText, numberText, shortText } from "../number-text.ts";
 import { type PanelData, unitWords } from "../panel-data.ts";
 import { bandDatasets, lineDataset, type PanelConfiguration, type PanelPoint, panelFrame } from "../panel-frame.ts";
 import type { Theme } from "../theme.ts";
@@ -67,7 +67,7 @@ export function frontierText({ snapshot }: PanelData): string {
   if (steps === null || units === null || critical === null || critical === 0) {
     return "The frontier cannot be predicted yet.";
   }
-  return `What this run has reached so far would take at least ${estimateText(steps)} steps and at least ${estimateText(units)} ${unitWords[snapshot.unit]}; both double at a batch of ${estimateText(critical)}. Predicted from B_simple, not from a sweep.`;
+  return `This run's progress takes at least ${estimateText(steps)} steps and ${estimateText(units)} ${unitWords[snapshot.unit]}; both double at a batch of ${estimateText(critical)}. Predicted from B_simple, not from a sweep.`;
 }
 
 function frontierOf(minSteps: number | null, minUnits: number | null): Frontier | undefined {
@@ -116,12 +116,17 @@ function marksOf(snapshot: PanelData["snapshot"], frontier: Frontier, theme: The
   const current = snapshot.batch_size;
   const recommended = snapshot.recommendation.batch_size;
   return [
-    ...(current === null ? [] : [mark(current, `this run, ${shortText(current)}`, theme.ink, "right")]),
+    ...(current === null ? [] : [mark(current, `this run, ${batchText(current)}`, theme.ink, "right")]),
     ...(recommended === null || recommended === current
       ? []
-      : [mark(recommended, `recommended ${shortText(recommended)}`, theme.orange, "right")]),
+      : [mark(recommended, `recommended ${batchText(recommended)}`, theme.orange, "right")]),
     mark(critical, `B_crit ${shortText(critical)}`, theme.blue, "left", true),
   ];
+}
+
+/** A batch size is a setting: its digits count, until there are too many for a label. */
+function batchText(batchSize: number): string {
+  return batchSize < 100_000 ? numberText(batchSize) : shortText(batchSize);
 }
 
 function curveLabel(curve: readonly PanelPoint[], theme: Theme): LineLabel {
