@@ -38,7 +38,7 @@ describe("the page of a run that trains on real digits", () => {
   test("follows the run while it trains, without a reload", async () => {
     const { page } = live;
     await page.getByText("live", { exact: true }).first().waitFor();
-    await page.waitForFunction(() => /^[\d,]+$/.test(document.querySelector(".figure-value")?.textContent ?? ""));
+    await page.waitForFunction(() => /^[\d,.]+$/.test(document.querySelector(".figure-value")?.textContent ?? ""));
     const early = await page.locator(".figure").last().textContent();
     await page.waitForFunction((text) => document.querySelector(".figure:last-child")?.textContent !== text, early);
     await screenshot(page, "run-live");

@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { numberText, panelNames, timesText } from "@noisescale/charts";
-import type { Snapshot } from "@noisescale/protocol";
+import type { RunDeclarationInput, Snapshot } from "@noisescale/protocol";
 import { type Collector, startCollector, type TrackerConfigInput } from "@noisescale/server";
 import { stepsFactor, unitsFactor } from "@noisescale/statistics";
 import {
@@ -18,8 +18,8 @@ import { summaryText } from "../summary-text.ts";
 import { ProgressBar } from "./progress-bar.ts";
 import { type TrainingResult, trainInThread } from "./train-in-thread.ts";
 
-const project = "digits";
-const training = { batchSize: 64, epochs: 8, learningRate: 0.1, measureEvery: 1, seed: 7 };
+const training = { batchSize: 64, epochs: 8, learningRate: 0.1, measureEvery: 1, seed: 7, testCount: 2000 };
+const digits = 10_000;
 /** Fewest milliseconds between two drawings of the progress bar. */
 const redrawMs = 100;
 
@@ -75,10 +75,17 @@ interface DemoRun {
 
 async function showRun({ collector, run, directory, trackers, json }: DemoRun, terminal: Terminal): Promise<void> {
   const { messages } = terminal;
+  const declaration = declarationOf(trackers);
+  // Declared before its address is printed: who opens it at once finds the run.
+  await ask(collector, `/v1/runs/${run}`, {
+    method: "PUT",
+    body: JSON.stringify(declaration),
+    headers: { "content-type": "application/json" },
+  });
   messages.write(`Live page: ${collector.url}/runs/${run}\n`);
-  const result = await trainWithProgress(collector, run, trackers, directory, terminal);
+  const result = await trainWithProgress({ collector, run, directory, declaration }, terminal);
   if (result === undefined) return;
-  const snapshot = (await read(collector, `/v1/runs/${run}/snapshot`)).json() as Promise<Snapshot>;
+  const snapshot = (await ask(collector, `/v1/runs/${run}/snapshot`)).json() as Promise<Snapshot>;
   const pictures = await savePanels(collector, run, directory);
   const summary = demoSummary(await snapshot, result);
   if (json) {
@@ -103,11 +110,28 @@ function trackersOf(arguments_: CommandArguments, directory: string): TrackerCon
   ];
 }
 
+function declarationOf(trackers: readonly TrackerConfigInput[]): RunDeclarationInput {
+  return {
+    project: "digits",
+    name: "MNIST digits, perceptron 784-128-10",
+    optimizer: "sgd",
+    dataset_units: digits - training.testCount,
+    batch_multiple: 16,
+    trackers: trackers.map(({ name, kind }) => ({
+      name,
+      run: kind === "mlflow" ? { experiment: "noisescale demo" } : {},
+    })),
+    tags: { batch_size: String(training.batchSize), learning_rate: String(training.learningRate), backend: "wasm" },
+  };
+}
+
 async function trainWithProgress(
-  collector: Collector,
-  run: string,
-  trackers: readonly TrackerConfigInput[],
-  directory: string,
+  {
+    collector,
+    run,
+    directory,
+    declaration,
+  }: Pick<DemoRun, "collector" | "run" | "directory"> & { readonly declaration: RunDeclarationInput },
   terminal: Terminal,
 ): Promise<TrainingResult | undefined> {
   const bar = new ProgressBar(terminal.messages, "Training");
@@ -117,11 +141,7 @@ async function trainWithProgress(
       ...training,
       collectorUrl: collector.url,
       run,
-      project,
-      trackers: trackers.map(({ name, kind }) => ({
-        name,
-        run: kind === "mlflow" ? { experiment: "noisescale demo" } : {},
-      })),
+      declaration,
       spoolDirectory: join(directory, "spool"),
     },
     terminal.stop,
@@ -166,14 +186,14 @@ async function savePanels(collector: Collector, run: string, directory: string):
   const folder = join(directory, "panels");
   await mkdir(folder, { recursive: true });
   for (const panel of panelNames) {
-    const picture = await (await read(collector, `/v1/runs/${run}/panels/${panel}.png`)).arrayBuffer();
+    const picture = await (await ask(collector, `/v1/runs/${run}/panels/${panel}.png`)).arrayBuffer();
     await writeFile(join(folder, `${panel}.png`), new Uint8Array(picture));
   }
   return folder;
 }
 
-async function read(collector: Collector, path: string): Promise<Response> {
-  const response = await fetch(collector.url + path);
+async function ask(collector: Collector, path: string, request: RequestInit = {}): Promise<Response> {
+  const response = await fetch(collector.url + path, request);
   if (!response.ok) throw new Error(`The collector answered ${response.status} to ${path}: ${await response.text()}`);
   return response;
 }

@@ -1,13 +1,16 @@
+import type { RunDeclarationInput } from "@noisescale/protocol";
+
 /** What the demo asks of the thread that trains. */
 export interface TrainingOrder {
   readonly collectorUrl: string;
   readonly run: string;
-  readonly project: string;
-  readonly trackers: readonly { readonly name: string; readonly run: Readonly<Record<string, unknown>> }[];
+  readonly declaration: RunDeclarationInput;
   readonly spoolDirectory: string;
   readonly batchSize: number;
   readonly epochs: number;
   readonly learningRate: number;
+  /** Pictures that are held back from training. */
+  readonly testCount: number;
   /** Every how many steps the two squared norms are taken. */
   readonly measureEvery: number;
   readonly seed: number;

@@ -7,8 +7,6 @@ import { shuffled } from "./seeded-random.ts";
 import type { TrainingMessage, TrainingOrder } from "./training-messages.ts";
 import "@tensorflow/tfjs-backend-wasm";
 
-/** Pictures that are held back from training. */
-const testCount = 2000;
 const pixels = pictureSide * pictureSide;
 
 const tell = (message: TrainingMessage): void => parentPort?.postMessage(message);
@@ -30,20 +28,15 @@ function batchOf(
 async function train(order: TrainingOrder): Promise<void> {
   await setBackend("wasm");
   await ready();
-  const { train: digits, test } = loadDigits(testCount, order.seed);
+  const { train: digits, test } = loadDigits(order.testCount, order.seed);
   const network = buildNetwork(order.learningRate, order.seed);
+  const { project, ...declaration } = order.declaration;
   const watcher = watch(network, {
     url: order.collectorUrl,
     run: order.run,
-    project: order.project,
-    declaration: {
-      name: "MNIST digits, perceptron 784-128-10",
-      optimizer: "sgd",
-      dataset_units: digits.count,
-      batch_multiple: 16,
-      trackers: order.trackers.map(({ name, run }) => ({ name, run: { ...run } })),
-      tags: { batch_size: String(order.batchSize), learning_rate: String(order.learningRate), backend: "wasm" },
-    },
+    project,
+    declaration,
+    spoolDirectory: order.spoolDirectory,
     parts: 4,
     every: order.measureEvery,
     onWarning: (message) => tell({ kind: "warning", message }),
