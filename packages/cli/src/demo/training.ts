@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import { watch } from "@noisescale/hook-tfjs";
 import { dispose, ready, setBackend, tensor2d, tidy } from "@tensorflow/tfjs-core";
@@ -55,6 +56,8 @@ async function train(order: TrainingOrder): Promise<void> {
       const y = tensor2d(batch.labels, [order.batchSize, classes]);
       const [loss] = (await network.trainOnBatch(x, y)) as [number, number];
       dispose([x, y]);
+      // The wasm back end answers within the same turn: without this no request would leave before training ends.
+      await nextTurn();
       tell({ kind: "progress", step: epoch * stepsPerEpoch + step + 1, totalSteps, loss });
     }
   }
