@@ -65,7 +65,7 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
   await refoldOutdated(store, fold, logger);
   await store.transaction((transaction) => transaction.unparkAll());
 
-  const view = new RunView(store, fold);
+  const view = new RunView(store, fold, trackers);
   const renderer = new PanelRenderer();
   const panels = new RunPanels(store, view, renderer, config.publicUrl);
   const live = new LiveUpdates(async (name) => {

@@ -54,15 +54,16 @@ export interface CollectorConfigInput {
 }
 
 const positive = z.number().int().positive();
-const secretSchema = z.union([
-  z.string().min(1),
-  z.strictObject({ env: z.string().min(1) }).transform(({ env }, context) => {
-    const value = process.env[env];
+const secretSchema = z
+  .union([z.string().min(1), z.strictObject({ env: z.string().min(1) })], 'must be a text or {"env": name}')
+  .transform((secret, context) => {
+    if (typeof secret === "string") return secret;
+    const value = process.env[secret.env];
     if (value !== undefined && value !== "") return value;
-    context.issues.push({ code: "custom", message: `the environment variable ${env} is not set`, input: env });
+    const message = `the environment variable ${secret.env} is not set`;
+    context.issues.push({ code: "custom", message, input: secret });
     return z.NEVER;
-  }),
-]);
+  });
 const anyTracker = { name: identifierSchema, projects: z.array(identifierSchema).optional() };
 const trackerSchema = z.discriminatedUnion("kind", [
   z.strictObject({ ...anyTracker, kind: z.literal("tensorboard"), root: z.string().min(1) }),

@@ -1,5 +1,6 @@
 import type { RunDetail, RunSummary, SeriesMetric, Snapshot } from "@noisescale/protocol";
 import type { Fold } from "./fold.ts";
+import type { ConfiguredTrackers } from "./outbox/configured-tracker.ts";
 import { columnOf, seriesRowWidth, valueAt } from "./series-row.ts";
 import { toSnapshot } from "./snapshot.ts";
 import type { QueueRow, RunRow, Store } from "./store/store.ts";
@@ -11,10 +12,12 @@ const sparkValues = 64;
 export class RunView {
   readonly #store: Store;
   readonly #fold: Fold;
+  readonly #trackers: ConfiguredTrackers;
 
-  constructor(store: Store, fold: Fold) {
+  constructor(store: Store, fold: Fold, trackers: ConfiguredTrackers) {
     this.#store = store;
     this.#fold = fold;
+    this.#trackers = trackers;
   }
 
   async summary(run: RunRow, queues?: readonly QueueRow[]): Promise<RunSummary> {
@@ -37,7 +40,9 @@ export class RunView {
       b_simple_low: now("b_simple_low"),
       recommended_batch_size: now("recommended_batch_size"),
       spark: rows.map((row) => valueAt(row, 0, columnOf("b_simple"))),
-      trackers: (queues ?? (await this.#store.queues(run.id))).map(trackerState),
+      trackers: (queues ?? (await this.#store.queues(run.id))).map((queue) =>
+        trackerState(queue, this.#trackers.has(queue.tracker)),
+      ),
     };
   }
 
@@ -78,7 +83,12 @@ function sparkIndexes(count: number): number[] {
   return Array.from({ length: sparkValues }, (_, i) => Math.round((i * (count - 1)) / (sparkValues - 1)));
 }
 
-function trackerState(queue: QueueRow): RunSummary["trackers"][number] {
-  const state = queue.parked ? "parked" : queue.failures > 0 ? "retrying" : queue.backlog > 0 ? "waiting" : "ok";
-  return { name: queue.tracker, url: queue.url, state, backlog: queue.backlog, message: queue.message };
+function trackerState(queue: QueueRow, configured: boolean): RunSummary["trackers"][number] {
+  const { tracker: name, url, backlog, message } = queue;
+  if (!configured) {
+    const missing = `the tracker ${name} is no longer configured at the collector: what waits for it stays here`;
+    return { name, url, backlog, state: "parked", message: missing };
+  }
+  const state = queue.parked ? "parked" : queue.failures > 0 ? "retrying" : backlog > 0 ? "waiting" : "ok";
+  return { name, url, backlog, state, message };
 }

@@ -36,8 +36,9 @@ export async function makeDeliveries(
     const rows = dueRows(fold.rows, queue, tracker.tracker.capabilities.pushEverySeconds * 1000);
     const last = fold.rows.subarray(-seriesRowWidth);
     const wantsLast = due.final === true || due.overdue !== undefined;
-    if (wantsLast && rows.at(-1)?.byteOffset !== last.byteOffset && last.length > 0) rows.push(last);
-    if (rows.length === 0) continue;
+    const shown = rows.length === 0 && queue.madeMeasurements === position.measurements;
+    if (wantsLast && !shown && rows.at(-1)?.byteOffset !== last.byteOffset && last.length > 0) rows.push(last);
+    if (rows.length === 0 && due.final !== true) continue;
 
     const deliveries: NewDelivery[] = thin(rows).map((row) => ({ points: seriesPoints(row), final: false }));
     const withLayers = due.final === true || position.timeMs - queue.layersTimeMs >= layersEveryMs;
@@ -45,16 +46,16 @@ export async function makeDeliveries(
       const points = layerPoints(fold.estimator.estimate().layers, position.step, position.timeMs);
       if (points.length > 0) deliveries.push({ points, final: false });
     }
-    const closing = deliveries.at(-1);
-    if (due.final === true && closing !== undefined) deliveries[deliveries.length - 1] = { ...closing, final: true };
+    // The end brings panels and note up to date, even where the last points were sent before.
+    if (due.final === true) deliveries.push({ points: [], final: true });
     await transaction.addDeliveries(
       run.id,
       queue.tracker,
       deliveries,
       {
         madeMs: nowMs,
-        madeTimeMs: rows.at(-1)?.[timeColumn] as number,
-        madeMeasurements: position.measurements,
+        madeTimeMs: rows.at(-1)?.[timeColumn] ?? queue.madeTimeMs,
+        madeMeasurements: position.measurements - rowsAfter(fold.rows, rows.at(-1)),
         layersTimeMs: withLayers ? position.timeMs : queue.layersTimeMs,
       },
       backlogBound,
@@ -62,6 +63,12 @@ export async function makeDeliveries(
     made.push(queue.tracker);
   }
   return made;
+}
+
+/** Rows that came after the last one sent. */
+function rowsAfter(all: Float64Array, last: Float64Array | undefined): number {
+  if (last === undefined) return 0;
+  return (all.byteOffset + all.byteLength - last.byteOffset - last.byteLength) / last.byteLength;
 }
 
 function dueRows(rows: Float64Array, queue: QueueRow, everyMs: number): Float64Array[] {

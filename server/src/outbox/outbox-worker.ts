@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { type Delivery, TrackerError, type TrackerRun } from "@noisescale/tracker";
 import type { Logger } from "pino";
 import type { Fold } from "../fold.ts";
@@ -14,6 +15,8 @@ const leaseMs = 5 * 60_000;
 /** A send that takes longer counts as failed [ms]. */
 const sendTimeoutMs = 2 * 60_000;
 const firstRetryMs = 1000;
+/** Whatever a tracker asks for: one that answers "at once" is not asked without pause. */
+const shortestRetryMs = 250;
 const longestRetryMs = 5 * 60_000;
 /** Runs of the tracker that stay open. */
 const openRunsHeld = 64;
@@ -85,7 +88,10 @@ export class OutboxWorker {
       const last = this.#finishBy !== undefined;
       try {
         await this.#makeOverdue();
-        while (Date.now() < (this.#finishBy ?? Number.POSITIVE_INFINITY) && (await this.#sendNext())) {}
+        while (Date.now() < (this.#finishBy ?? Number.POSITIVE_INFINITY) && (await this.#sendNext())) {
+          // A tracker that answers at once must not keep requests waiting.
+          await nextTurn();
+        }
       } catch (error) {
         if (this.#abandoned) return;
         this.#parts.logger.error({ err: error, tracker: this.#name }, "the outbox could not be read");
@@ -211,7 +217,9 @@ export class OutboxWorker {
     const parked = known !== undefined && !known.retryable;
     const message = error instanceof Error ? error.message : String(error);
     const waitMs =
-      known?.retryAfterSeconds === undefined ? retryWaitMs(queue.failures) : known.retryAfterSeconds * 1000;
+      known?.retryAfterSeconds === undefined
+        ? retryWaitMs(queue.failures)
+        : Math.max(known.retryAfterSeconds * 1000, shortestRetryMs);
     logger.warn({ err: error, run: queue.run, tracker: this.#name, parked }, "delivery refused");
     // What a failed send leaves behind is not known: the next one starts from a fresh run and the stored position.
     await this.#drop(queue.runId).catch((closing: unknown) => {
@@ -244,6 +252,7 @@ async function withTimeout<T>(work: Promise<T>, tracker: string): Promise<T> {
         }),
       );
     }, sendTimeoutMs);
+    timer.unref();
   });
   try {
     return await Promise.race([work, late]);

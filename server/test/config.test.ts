@@ -1,0 +1,65 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test, vi } from "vitest";
+import { ConfigError, parseConfig, readConfigFile } from "../src/config.ts";
+import { startCollector } from "../src/index.ts";
+import { silentLogger } from "./silent-logger.ts";
+import { temporaryDirectory } from "./temporary-directory.ts";
+
+const tensorboard = { name: "tb", kind: "tensorboard", root: "runs" };
+
+test.each([
+  ["a port that is none", { port: 70_000 }, /port/],
+  ["an unknown field", { hosts: ["a"] }, /hosts: unknown field/],
+  ["an unknown kind of tracker", { trackers: [{ ...tensorboard, kind: "paper" }] }, /trackers\.0\.kind/],
+  ["a tracker without its root", { trackers: [{ name: "tb", kind: "tensorboard" }] }, /trackers\.0\.root/],
+  ["two trackers of one name", { trackers: [tensorboard, tensorboard] }, /trackers: names must differ/],
+  ["an address that is none", { trackers: [{ name: "m", kind: "mlflow", tracking_uri: "file:///x" }] }, /tracking_uri/],
+  ["a limit that is not positive", { limits: { runs: 0 } }, /limits\.runs/],
+])("a configuration with %s is refused by the field's name", (_what, input, message) => {
+  expect(() => parseConfig(input, "noisescale.config.json", ".")).toThrow(message);
+  expect(() => parseConfig(input, "noisescale.config.json", ".")).toThrow(ConfigError);
+});
+
+test("a secret is read from the environment, and named where it is not set", () => {
+  const input = {
+    trackers: [{ name: "m", kind: "mlflow", tracking_uri: "http://mlflow", token: { env: "THE_TOKEN" } }],
+  };
+  expect(() => parseConfig(input, "file", ".")).toThrow(/THE_TOKEN/);
+  vi.stubEnv("THE_TOKEN", "secret");
+  expect(() => parseConfig(input, "file", ".")).not.toThrow();
+  vi.unstubAllEnvs();
+});
+
+test("a file's paths are relative to its folder, and a file that is missing or no JSON is named", async () => {
+  const directory = temporaryDirectory();
+  const file = join(directory, "noisescale.config.json");
+  expect(() => readConfigFile(file)).toThrow(/noisescale\.config\.json cannot be read/);
+  writeFileSync(file, "{");
+  expect(() => readConfigFile(file)).toThrow(/noisescale\.config\.json cannot be read/);
+  mkdirSync(join(directory, "data"));
+  writeFileSync(file, JSON.stringify({ port: 0, trackers: [tensorboard] }));
+  const collector = await startCollector({
+    dataDirectory: join(directory, "data"),
+    configFile: file,
+    logger: silentLogger,
+  });
+  await collector.close();
+  const trackers = await readConfigFile(file).openTrackers();
+  expect(trackers.get("tb")?.tracker.kind).toBe("tensorboard");
+});
+
+test("a port that is taken is an error, and what was opened is closed again", async () => {
+  const directory = temporaryDirectory();
+  const first = await startCollector({
+    dataDirectory: join(directory, "one"),
+    port: 0,
+    config: {},
+    logger: silentLogger,
+  });
+  const port = Number(new URL(first.url).port);
+  const second = { dataDirectory: join(directory, "two"), config: {}, logger: silentLogger };
+  await expect(startCollector({ ...second, port })).rejects.toThrow(/EADDRINUSE/);
+  await first.close();
+  await (await startCollector({ ...second, port: 0 })).close();
+});
