@@ -21,6 +21,8 @@ from scipy.optimize import brentq
 from scipy.special import ndtr
 from scipy.stats import t as student_t
 
+Array = np.ndarray
+
 FOLDER = Path(__file__).parent
 # numpy's exp and log differ in the last bit between processors, which some hundred steps of the filter carry on
 TOLERANCE = 1e-7
@@ -79,6 +81,17 @@ def fieller_reference() -> list[Json]:
     return cases
 
 
+def mixture_quantile(weights: Array, means: Array, deviations: Array, probability: float) -> float:
+    """Quantile of a mixture of normals, by Brent's method on its distribution function."""
+    return brentq(
+        lambda value: (weights * ndtr((value - means) / deviations)).sum() - probability,
+        -100,
+        100,
+        xtol=1e-15,
+        rtol=1e-14,
+    )
+
+
 def distribution_reference() -> Json:
     """Quantiles of Student's t and of mixtures of normals."""
     degrees = [0.5, 1, 1.0667, 2, 3.5, 7, 23.7, 99, 1599, 1e5]
@@ -87,13 +100,7 @@ def distribution_reference() -> Json:
     for _ in range(20):
         weights = rng.dirichlet(np.full(9, 0.3))
         means, deviations = rng.normal(1, 0.5, 9), np.exp(rng.normal(-2, 1.5, 9))
-
-        def mass(value: float, w: object = weights, m: object = means, d: object = deviations) -> float:
-            return float((w * ndtr((value - m) / d)).sum())
-
-        quantiles = [
-            brentq(lambda value, p=p: mass(value) - p, -100, 100, xtol=1e-15, rtol=1e-14) for p in (0.025, 0.5, 0.975)
-        ]
+        quantiles = [mixture_quantile(weights, means, deviations, probability) for probability in (0.025, 0.5, 0.975)]
         mixtures.append(
             {
                 "weights": weights.tolist(),

@@ -39,11 +39,13 @@ export interface TradeRow {
   readonly unitsFactor: number;
 }
 
-/** Rows for the current and the recommended batch size and for a half and twice each, in order of batch size. */
+/** Rows for the current and the recommended batch size and for about a half and twice each, in order of batch size. */
 export function tradeTable(current: number, recommended: number, criticalBatchSize: number): TradeRow[] {
   const roles = new Map<number, TradeRow["role"]>();
   for (const center of [current, recommended]) {
-    for (const batchSize of [center / 2, center * 2]) if (batchSize >= 1) roles.set(batchSize, "neighbour");
+    for (const batchSize of [Math.round(center / 2), Math.round(center * 2)]) {
+      if (batchSize > 0) roles.set(batchSize, "neighbour");
+    }
   }
   roles.set(recommended, "recommended");
   roles.set(current, "current");

@@ -8,7 +8,6 @@ export { type LayerEstimate, LayerScales, type LayerSquaredNorms, layerHorizon }
 export { adamLearningRateFactor, sgdLearningRateFactor, temperature } from "./learning-rate.ts";
 export type { NoiseScale } from "./noise-scale.ts";
 export { noiseScaleOfSet } from "./noise-scale-set.ts";
-export { mixtureQuantile, normalDistribution } from "./normal-mixture.ts";
 export { covarianceTraceOf, gradientSquaredNormOf, type SquaredNormPair, withoutReplacement } from "./one-step.ts";
 export { FrontierPrediction, type InverseNoiseScale, type PredictedFrontier } from "./predicted-frontier.ts";
 export { holdRecommendation, type Recommendation, recommendation, recommendedBatchSize } from "./recommendation.ts";
@@ -21,6 +20,6 @@ export {
   type RunPoint,
 } from "./run-estimator.ts";
 export type { RunSettings } from "./run-settings.ts";
-export { StateReader, StateVersionError, StateWriter } from "./state-bytes.ts";
+export { StateVersionError } from "./state-bytes.ts";
 export { type StepEstimates, stepEstimates } from "./step-estimates.ts";
 export { studentTQuantile } from "./student-t.ts";

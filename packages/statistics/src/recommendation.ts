@@ -26,7 +26,11 @@ const hysteresisFactor = 1.25;
  * Source: minimum of S·r + E over the frontier of McCandlish et al. 2018, arXiv:1812.06162, equation 2.11.
  */
 export function recommendedBatchSize(noiseScale: number, settings: RunSettings): number {
-  const wanted = settings.latencyRatio === undefined ? noiseScale : Math.sqrt(settings.latencyRatio * noiseScale);
+  const { latencyRatio } = settings;
+  return allowedBatchSize(latencyRatio === undefined ? noiseScale : Math.sqrt(latencyRatio * noiseScale), settings);
+}
+
+function allowedBatchSize(wanted: number, settings: RunSettings): number {
   const multiple = settings.batchMultiple ?? 1;
   const least = settings.batchMin ?? 0;
   const most = settings.batchMax ?? Number.POSITIVE_INFINITY;
@@ -41,7 +45,8 @@ function within(value: number, least: number, most: number): number {
 }
 
 /**
- * The recommendation that is held after a new value: the old one while it is within the hysteresis, else the new one.
+ * The recommendation that is held after a new value: the old one while it is within the hysteresis and the settings still
+ * allow it, else the new one.
  *
  * @param held - undefined where there is none yet
  */
@@ -49,7 +54,7 @@ export function holdRecommendation(held: number | undefined, noiseScale: number,
   const target = recommendedBatchSize(noiseScale, settings);
   if (held === undefined) return target;
   const off = target > held ? target / held : held / target;
-  return off > hysteresisFactor ? target : held;
+  return off > hysteresisFactor || allowedBatchSize(held, settings) !== held ? target : held;
 }
 
 /** @param held - from `holdRecommendation`; ignored where the noise scale is not identifiable */

@@ -1,12 +1,6 @@
 import { describe, expect, test } from "vitest";
-import {
-  covarianceTraceOf,
-  type FilterInput,
-  gradientSquaredNormOf,
-  SignalFilter,
-  StateReader,
-  StateWriter,
-} from "../src/index.ts";
+import { covarianceTraceOf, type FilterInput, gradientSquaredNormOf, SignalFilter } from "../src/index.ts";
+import { StateReader, StateWriter } from "../src/state-bytes.ts";
 import { observations, type SimulatedRun } from "./simulated-run.ts";
 
 function inputs(run: SimulatedRun): FilterInput[] {

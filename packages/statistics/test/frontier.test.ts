@@ -56,6 +56,7 @@ describe("the frontier", () => {
       [800, "neighbour"],
     ]);
     expect(rows[3]).toMatchObject({ stepsFactor: 2, unitsFactor: 2 });
+    expect(tradeTable(1, 25, 25).map(({ batchSize }) => batchSize)).toEqual([1, 2, 13, 25, 50]);
   });
 });
 
@@ -127,6 +128,12 @@ describe("the recommended batch size", () => {
     expect(holdRecommendation(400, 321, {})).toBe(400);
     expect(holdRecommendation(400, 501, {})).toBe(501);
     expect(holdRecommendation(400, 319, {})).toBe(319);
+  });
+
+  test("is not held where the settings no longer allow it", () => {
+    expect(holdRecommendation(400, 400, { batchMax: 384 })).toBe(384);
+    expect(holdRecommendation(400, 400, { batchMultiple: 64 })).toBe(384);
+    expect(holdRecommendation(400, 400, { batchMultiple: 100 })).toBe(400);
   });
 
   test("comes with its bounds, the learning rate and the trade", () => {
