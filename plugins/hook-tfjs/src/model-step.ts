@@ -1,4 +1,5 @@
 import * as tf from "@tensorflow/tfjs-core";
+import { type LayerTaps, type TappedSquares, tappableLayers } from "./layer-taps.ts";
 import type { MicroBatch } from "./micro-batches.ts";
 import {
   couplesExamples,
@@ -10,15 +11,23 @@ import {
   type TrainableModel,
   type TrainFunction,
 } from "./model-internals.ts";
-import type { PartResult } from "./part-gradients.ts";
+import type { PartResult, Slot, SquareRows } from "./part-gradients.ts";
 import { splitRows } from "./rows-of.ts";
-import type { TrainingStep } from "./step-meter.ts";
+import { rowsOfSquares } from "./squared-norms.ts";
+import type { TappedStep, TrainingStep } from "./step-meter.ts";
 
 /** Takes the steps of `model.fit`, `fitDataset` and `trainOnBatch` apart. */
 export class ModelStep {
   readonly #model: TrainableModel;
   readonly #perLayer: boolean;
-  #facts: { readonly identity: unknown; readonly coupled: boolean; readonly stochastic: boolean } | undefined;
+  #facts:
+    | {
+        readonly identity: unknown;
+        readonly coupled: boolean;
+        readonly stochastic: boolean;
+        readonly taps: LayerTaps | undefined;
+      }
+    | undefined;
   /** Losses or metrics that gave something else than one value an example: their mean over parts is not the batch's. */
   readonly #notPerExample = new WeakSet<LossOrMetric>();
 
@@ -34,11 +43,16 @@ export class ModelStep {
     // `compile` makes a new list of losses, so the list stands for what was compiled.
     const identity = model.lossFunctions;
     if (this.#facts?.identity !== identity) {
-      this.#facts = { identity, coupled: couplesExamples(model), stochastic: isStochastic(model) };
+      const coupled = couplesExamples(model);
+      const taps = coupled ? undefined : tappableLayers(model);
+      this.#facts = { identity, coupled, stochastic: isStochastic(model), taps };
     }
+    const { coupled, stochastic, taps } = this.#facts;
     const layers = this.#perLayer ? layersByVariable(model) : undefined;
     return {
-      ...this.#facts,
+      identity,
+      coupled,
+      stochastic,
       examples: data[0]?.shape[0] ?? 0,
       learningRate: learningRateOf(optimizer),
       layerOf: layers && ((variable) => layers.get(variable) ?? variable),
@@ -47,11 +61,49 @@ export class ModelStep {
         !model.lossFunctions.some((loss) => this.#notPerExample.has(loss)) &&
         !model.metricsTensors.some(([metric]) => this.#notPerExample.has(metric)),
       plain: () => train(data),
+      tapped: taps && ((parts) => this.#tapped(train, data, parts, taps)),
       split: (parts) => this.#split(train, data, parts, variables),
       apply: (gradients) => {
         optimizer.applyGradients(variables.map(({ name }) => ({ name, tensor: gradients[name] as tf.Tensor })));
       },
     };
+  }
+
+  /** One pass over the whole batch, with the optimizer's usual update; the layers are watched meanwhile. */
+  #tapped(
+    train: TrainFunction,
+    data: (tf.Tensor | null)[],
+    parts: readonly MicroBatch[],
+    taps: LayerTaps,
+  ): TappedStep | undefined {
+    const model = this.#model;
+    const optimizer = model.optimizer_;
+    let updating = false;
+    let squares: SquareRows | undefined;
+    try {
+      const outputs = taps.during(parts, (small) => {
+        model.optimizer_ = Object.create(optimizer, {
+          minimize: {
+            value: (loss: () => tf.Scalar, _returnCost: boolean, variables: tf.Variable[]) => {
+              const { value, grads } = tf.variableGrads(loss, variables);
+              squares = squaresOrNothing(small, grads);
+              updating = true;
+              optimizer.applyGradients(variables.map(({ name }) => ({ name, tensor: grads[name] as tf.Tensor })));
+              tf.dispose(grads);
+              return value;
+            },
+          },
+        });
+        return train(data);
+      });
+      return { outputs, squares };
+    } catch (error) {
+      // What fails in the update would have failed without the hook; before it, the step can still be taken otherwise.
+      if (updating) throw error;
+      return undefined;
+    } finally {
+      model.optimizer_ = optimizer;
+    }
   }
 
   #split(
@@ -130,4 +182,25 @@ function unkept(output: tf.Scalar): tf.Scalar {
   const copy = tf.clone(output);
   output.dispose();
   return copy;
+}
+
+function squaresOrNothing(small: () => TappedSquares, gradients: tf.NamedTensorMap): SquareRows | undefined {
+  try {
+    const slots: Slot[] = [];
+    const rows = tf.tidy(() => {
+      const all = [
+        ...small().map((square) => ({ ...square, kind: "small" as const })),
+        ...Object.entries(gradients).map(([variable, gradient]) => ({
+          variable,
+          kind: "big" as const,
+          rows: rowsOfSquares(gradient),
+        })),
+      ];
+      slots.push(...all.map(({ variable, kind, rows: squares }) => ({ variable, kind, rows: squares.size })));
+      return all.map((square) => square.rows);
+    });
+    return { rows, slots };
+  } catch {
+    return undefined;
+  }
 }

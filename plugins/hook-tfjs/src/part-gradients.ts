@@ -30,6 +30,12 @@ export interface SummedParts {
   readonly slots: readonly Slot[];
 }
 
+/** What `pack` takes to the host: rows of squares, and which square they belong to. */
+export interface SquareRows {
+  readonly rows: readonly tf.Tensor1D[];
+  readonly slots: readonly Slot[];
+}
+
 /** Which square the next `rows` values belong to. */
 export interface Slot {
   readonly variable: string;

@@ -1,7 +1,7 @@
 import type { MeasurementInput } from "@noisescale/protocol";
 import * as tf from "@tensorflow/tfjs-core";
 import { type MicroBatch, microBatches } from "./micro-batches.ts";
-import { type PartResult, pack, type Slot, type SummedParts, sumParts, unpack } from "./part-gradients.ts";
+import { type PartResult, pack, type SquareRows, type SummedParts, sumParts, unpack } from "./part-gradients.ts";
 import type { Report } from "./report.ts";
 import { layerSquares, smallAndBig } from "./step-measurement.ts";
 
@@ -13,6 +13,11 @@ export interface TrainingStep {
   plain(): tf.Scalar[];
   /** Prepares the parts; what it returns runs one part at the current weights, without an update. */
   split(parts: readonly MicroBatch[]): (part: number) => PartResult;
+  /**
+   * The step as in `plain`, with the parts' squares seen on the way; undefined if it could not be taken so, and was not.
+   * Only where every loss is known to be a mean over the examples.
+   */
+  readonly tapped: ((parts: readonly MicroBatch[]) => TappedStep | undefined) | undefined;
   /** Applies the batch's gradient, as the optimizer would have done in `plain`. */
   apply(gradients: tf.NamedTensorMap): void;
   /** True if the parts' sum may stand for the batch: plain optimizer, every loss and metric a mean over examples. */
@@ -25,6 +30,12 @@ export interface TrainingStep {
   readonly coupled: boolean;
   readonly learningRate: number | undefined;
   readonly layerOf: ((variable: string) => string) | undefined;
+}
+
+/** A step that was taken, with its squares if they could be read. */
+export interface TappedStep {
+  readonly outputs: tf.Scalar[];
+  readonly squares: SquareRows | undefined;
 }
 
 export interface MeterOptions {
@@ -78,6 +89,18 @@ export class StepMeter {
   }
 
   #measured(step: number, training: TrainingStep, parts: readonly MicroBatch[]): tf.Scalar[] {
+    const known = this.#comparedFor === training.identity;
+    const mayApplyParts = known && this.#partsSumToBatch && training.mayApplyParts();
+    const tapped = mayApplyParts ? training.tapped?.(parts) : undefined;
+    if (tapped === undefined) return this.#inParts(step, training, parts, mayApplyParts);
+    const [loss] = tapped.outputs;
+    if (tapped.squares === undefined || loss === undefined) this.#failed(step);
+    else this.#read(step, training, parts, tapped.squares, [loss, loss]);
+    tf.dispose([...(tapped.squares?.rows ?? [])]);
+    return tapped.outputs;
+  }
+
+  #inParts(step: number, training: TrainingStep, parts: readonly MicroBatch[], mayApplyParts: boolean): tf.Scalar[] {
     let summed: SummedParts;
     try {
       summed = sumParts(parts, () => training.split(parts));
@@ -85,42 +108,39 @@ export class StepMeter {
       this.#failed(step);
       return training.plain();
     }
-    this.#failures = 0;
     if (training.coupled && !this.#coupledReported) {
       this.#coupledReported = true;
       this.#report.event(step, "warning", "batch-norm");
     }
-    const known = this.#comparedFor === training.identity;
-    const applyParts = known && this.#partsSumToBatch && training.mayApplyParts();
-    let outputs: tf.Scalar[];
-    if (applyParts) {
-      training.apply(summed.gradients);
-      outputs = summed.outputs;
-    } else {
-      outputs = training.plain();
-    }
-    try {
-      const scalars = [summed.outputs[0], outputs[0]].filter((loss) => loss !== undefined);
-      const packed = tf.keep(pack(summed.rows, scalars));
-      this.#read(packed, step, training, parts, summed.slots);
-    } catch {
-      this.#failed(step);
-    }
-    tf.dispose([summed.gradients, summed.rows, applyParts ? [] : summed.outputs]);
+    let outputs = summed.outputs;
+    if (mayApplyParts) training.apply(summed.gradients);
+    else outputs = training.plain();
+    const losses = [summed.outputs[0], outputs[0]].filter((loss) => loss !== undefined);
+    this.#read(step, training, parts, summed, losses);
+    tf.dispose([summed.gradients, summed.rows, mayApplyParts ? [] : summed.outputs]);
     return outputs;
   }
 
   /** Readings stay in the order of the steps: a sink gets them as they were taken. */
   #read(
-    packed: tf.Tensor1D,
     step: number,
     training: TrainingStep,
     parts: readonly MicroBatch[],
-    slots: readonly Slot[],
+    { rows, slots }: SquareRows,
+    losses: readonly tf.Scalar[],
   ): void {
     const timeMs = Date.now();
     const { learningRate, identity } = training;
-    const values = packed.data();
+    let packed: tf.Tensor1D;
+    let values: Promise<ArrayLike<number>>;
+    try {
+      packed = tf.keep(pack(rows, losses));
+      values = packed.data();
+    } catch {
+      this.#failed(step);
+      return;
+    }
+    this.#failures = 0;
     const before = this.#reading;
     this.#reading = (async () => {
       try {

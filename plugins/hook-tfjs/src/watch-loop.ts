@@ -73,5 +73,6 @@ function loopStep<Given extends Batch>(
     coupled: false,
     learningRate: learningRateOf(optimizer),
     layerOf: undefined,
+    tapped: undefined,
   };
 }

@@ -6,8 +6,8 @@ function seeded(seed: number) {
   return layers.initializers.glorotUniform({ seed });
 }
 
-/** Two dense layers; compiled with SGD, which shows a wrong gradient scale at once. */
-export function denseModel(compile: Partial<layers.ModelCompileArgs> = {}): layers.Sequential {
+/** Two dense layers with an l2 penalty; compiled with SGD, which shows a wrong gradient scale at once. */
+export function denseModel(compile: Partial<layers.ModelCompileArgs> = {}, l2 = 0.01): layers.Sequential {
   const model = layers.sequential({
     layers: [
       layers.layers.dense({
@@ -15,7 +15,7 @@ export function denseModel(compile: Partial<layers.ModelCompileArgs> = {}): laye
         activation: "tanh",
         inputShape: [12],
         kernelInitializer: seeded(1),
-        kernelRegularizer: layers.regularizers.l2({ l2: 0.01 }),
+        ...(l2 === 0 ? {} : { kernelRegularizer: layers.regularizers.l2({ l2 }) }),
       }),
       layers.layers.dense({ units: 4, activation: "softmax", kernelInitializer: seeded(2) }),
     ],
@@ -24,7 +24,12 @@ export function denseModel(compile: Partial<layers.ModelCompileArgs> = {}): laye
   return model;
 }
 
-export function convolutionModel(): layers.Sequential {
+/** Without a penalty, which lets the hook read the squares off one pass over the whole batch. */
+export function unpenalisedModel(compile: Partial<layers.ModelCompileArgs> = {}): layers.Sequential {
+  return denseModel(compile, 0);
+}
+
+export function convolutionModel(compile: Partial<layers.ModelCompileArgs> = {}): layers.Sequential {
   const model = layers.sequential({
     layers: [
       layers.layers.conv2d({
@@ -41,7 +46,7 @@ export function convolutionModel(): layers.Sequential {
       layers.layers.dense({ units: 4, activation: "softmax", kernelInitializer: seeded(4) }),
     ],
   });
-  model.compile({ optimizer: tf.train.sgd(0.1), loss: "categoricalCrossentropy" });
+  model.compile({ optimizer: tf.train.sgd(0.1), loss: "categoricalCrossentropy", ...compile });
   return model;
 }
 
