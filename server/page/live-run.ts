@@ -81,7 +81,7 @@ export class LiveRun {
       if (this.#signal.aborted) return;
       this.#listener.connected(false);
       // The browser tries again by itself unless the answer was no stream.
-      if (source.readyState === EventSource.CLOSED) setTimeout(() => this.#listen(), retryMs);
+      if (source.readyState === EventSource.CLOSED) void this.#listenAgain();
     });
     source.addEventListener("snapshot", ({ data }: MessageEvent<string>) => {
       if (this.#now === undefined) return;
@@ -99,6 +99,14 @@ export class LiveRun {
       source.close();
       this.#listener.gone();
     });
+  }
+
+  /** No stream was answered: the run is gone, or the collector is busy or away for a while. */
+  async #listenAgain(): Promise<void> {
+    const answer = await fetchRun(this.#run, this.#signal).catch((error: unknown) => error);
+    if (this.#signal.aborted) return;
+    if (answer instanceof RefusedError && answer.status === 404) this.#listener.gone();
+    else setTimeout(() => this.#listen(), retryMs);
   }
 
   #take(now: RunNow): void {

@@ -8,8 +8,11 @@ import { lightTheme, type Theme } from "./theme.ts";
 
 const require = createRequire(import.meta.url);
 // The same letters on every machine, those without any font included.
-for (const weight of ["Regular", "SemiBold"]) {
-  GlobalFonts.registerFromPath(require.resolve(`inter-ui/web/Inter-${weight}.woff2`), "Inter");
+for (const file of [
+  require.resolve("inter-ui/web/Inter-Regular.woff2"),
+  require.resolve("inter-ui/web/Inter-SemiBold.woff2"),
+]) {
+  GlobalFonts.registerFromPath(file, "Inter");
 }
 
 export interface PictureOptions {
@@ -24,6 +27,7 @@ export interface PictureOptions {
 
 const header = 62;
 const padding = 16;
+const lineHeight = 21;
 
 /** A panel as a PNG with its title; 720 × 440 CSS pixels at twice the pixels unless said otherwise. */
 export function renderPanelPng(panel: PanelName, data: PanelData, options: PictureOptions = {}): Uint8Array {
@@ -40,8 +44,14 @@ export function renderPanelPng(panel: PanelName, data: PanelData, options: Pictu
   context.fillStyle = theme.muted;
   context.font = `400 12px ${fontFamily}`;
   const missing = panelMissing(panel, data);
-  context.fillText(missing ?? panelSubtitle(panel, data), padding, 37, width - 2 * padding);
-  if (missing === undefined) {
+  context.fillText(panelSubtitle(panel, data), padding, 37, width - 2 * padding);
+  if (missing !== undefined) {
+    context.font = `400 14px ${fontFamily}`;
+    context.textAlign = "center";
+    const lines = wrapped(missing, width * 0.7, (text) => context.measureText(text).width);
+    const top = header + (height - header - lines.length * lineHeight) / 2;
+    for (const [index, line] of lines.entries()) context.fillText(line, width / 2, top + index * lineHeight);
+  } else {
     const [chartWidth, chartHeight] = [width - padding, height - header - 6];
     const canvas = createCanvas(chartWidth, chartHeight);
     const configuration = panelConfiguration(panel, data, theme);
@@ -53,4 +63,15 @@ export function renderPanelPng(panel: PanelName, data: PanelData, options: Pictu
     chart.destroy();
   }
   return picture.toBuffer("image/png");
+}
+
+/** A sentence in lines that are no wider than that. */
+function wrapped(sentence: string, width: number, measure: (text: string) => number): string[] {
+  const lines: string[] = [];
+  for (const word of sentence.split(" ")) {
+    const line = lines.at(-1);
+    if (line !== undefined && measure(`${line} ${word}`) <= width) lines[lines.length - 1] = `${line} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
 }

@@ -58,7 +58,7 @@ export function frontierPanel({ snapshot }: PanelData, theme: Theme): PanelConfi
     ],
     x: { kind: "log", title: "optimizer steps", range: range.x },
     y: { kind: "log", title: `${unitWords[snapshot.unit]} processed`, range: range.y },
-    labels: [...marks.map(({ label }) => label), ...(curve.length === 0 ? [] : [curveLabel(curve, theme)])],
+    labels: [...marks.map(({ label }) => label), ...(curve.length === 0 ? [] : [curveLabel(curve, marks, theme)])],
   });
 }
 
@@ -129,8 +129,12 @@ function batchText(batchSize: number): string {
   return batchSize < 100_000 ? numberText(batchSize) : shortText(batchSize);
 }
 
-function curveLabel(curve: readonly PanelPoint[], theme: Theme): LineLabel {
-  const place = curve[Math.floor(curve.length * 0.86)] ?? { x: 1, y: 1 };
+/** The curve's name stands where it is farthest from the marks. */
+function curveLabel(curve: readonly PanelPoint[], marks: readonly Mark[], theme: Theme): LineLabel {
+  const places = [0.86, 0.74, 0.62].map((part) => curve[Math.floor(curve.length * part)] ?? { x: 1, y: 1 });
+  const distance = ({ x }: PanelPoint): number =>
+    Math.min(...marks.map(({ point }) => Math.abs(Math.log(x / point.x))));
+  const place = places.reduce((best, other) => (distance(other) > distance(best) ? other : best));
   return {
     text: "predicted from this run",
     color: theme.blue,
