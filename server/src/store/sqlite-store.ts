@@ -14,6 +14,8 @@ import type { EventCount, QueueRow, RunRow, StepRange, Store, StoreTransaction }
 /** Chunks read between two turns of the event loop, so that a long series holds up no other request. */
 const chunksPerTurn = 256;
 const measurementsPerPage = 2000;
+/** Length of the write-ahead log at which it is moved into the database [pages of 4 KiB]. */
+const walPages = 4000;
 
 /**
  * Store in one SQLite file. Each transaction is synced to disk before it returns (write-ahead log, synchronous=FULL).
@@ -32,6 +34,8 @@ export class SqliteStore implements Store {
     mkdirSync(dirname(file), { recursive: true });
     this.#writer = new DatabaseSync(file);
     this.#writer.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000");
+    // Fewer, larger moves of the log into the database: one in some hundred commits waits for it.
+    this.#writer.exec(`PRAGMA wal_autocheckpoint = ${walPages}`);
     this.#migrate(file);
     this.#reader = new DatabaseSync(file, { readOnly: true });
     this.#reader.exec("PRAGMA busy_timeout = 5000");
