@@ -1,12 +1,12 @@
 // What the TensorFlow.js hook costs: time of hooked over plain training, blocks of 10 steps taken in turn in one process,
-// median over the blocks.  node --conditions=@noisescale/source test/bench/hook-tfjs.ts [blocks]
+// median over the pairs of blocks.  node --conditions=@noisescale/source test/bench/hook-tfjs.ts [seconds a case]
 import "@tensorflow/tfjs-backend-wasm";
 import { registerWasmTrainingKernels, watch } from "@noisescale/hook-tfjs";
 import * as tf from "@tensorflow/tfjs-core";
 import * as layers from "@tensorflow/tfjs-layers";
 import { loadTfjsNode } from "../tools/load-tfjs-node.ts";
 
-const blocks = Number(process.argv[2] ?? 15);
+const secondsPerCase = Number(process.argv[2] ?? 10);
 const stepsPerBlock = 10;
 const batchSize = 64;
 
@@ -74,7 +74,8 @@ async function compare(make: () => layers.Sequential, every: number) {
   // Two blocks of each first: compiled code, packed operators, and the hook's comparison of its first measured step.
   for (const model of [plain, hooked, plain, hooked]) await block(model);
   const pairs: { plainMs: number; ratio: number }[] = [];
-  for (let index = 0; index < blocks; index++) {
+  const end = performance.now() + secondsPerCase * 1000;
+  for (let index = 0; performance.now() < end; index++) {
     const first = index % 2 === 0 ? await block(plain) : await block(hooked);
     const second = index % 2 === 0 ? await block(hooked) : await block(plain);
     const [plainMs, hookedMs] = index % 2 === 0 ? [first, second] : [second, first];

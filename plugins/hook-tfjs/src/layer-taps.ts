@@ -102,7 +102,7 @@ function watchedCall(layer: TappableLayer, inputs: tf.Tensor | tf.Tensor[], seen
       value: tf.clone(output as tf.Tensor),
       gradFunc: (gradient: tf.Tensor) => {
         sight.atOutput = tf.keep(tf.clone(gradient));
-        return tf.clone(gradient);
+        return gradient;
       },
     }))(biased);
     return layer.activation === null ? watched : layer.activation.apply(watched);

@@ -8,14 +8,6 @@ interface LayerSquares {
   readonly bias: tf.Tensor1D;
 }
 
-/** Parts of one size, one after the other along axis 0. */
-interface EqualParts {
-  readonly input: tf.Tensor;
-  readonly atOutput: tf.Tensor;
-  readonly count: number;
-  readonly size: number;
-}
-
 /**
  * A dense layer's squares from its inputs X and the gradients D at its outputs:
  *
@@ -30,20 +22,24 @@ export function densePartSquares(
   atOutput: tf.Tensor2D,
   parts: readonly MicroBatch[],
 ): LayerSquares {
-  return joined(
-    equalParts(input, atOutput, parts).map(({ input: x, atOutput: d, count, size }) => {
-      const inputs = x.shape[1] ?? 0;
-      const outputs = d.shape[1] ?? 0;
-      const x3 = tf.reshape(x, [count, size, inputs]);
-      const d3 = tf.reshape(d, [count, size, outputs]);
-      // Products of rows are fewer than the elements of the gradients, unless the part is large for the layer.
-      const byRows = size * (inputs + outputs) < 2 * inputs * outputs;
-      const kernel = byRows
-        ? tf.sum(tf.mul(tf.matMul(x3, x3, false, true), tf.matMul(d3, d3, false, true)), 2)
-        : rowsOfSquares(tf.matMul(x3, d3, true, false));
-      return { kernel: tf.reshape<tf.Rank.R1>(kernel, [kernel.size]), bias: rowsOfSquares(tf.sum(d3, 1)) };
-    }),
-  );
+  const inputs = equalParts(input, parts);
+  const gradients = equalParts(atOutput, parts);
+  return {
+    kernel: joined(inputs.map((x, group) => productSquares(x, gradients[group] as tf.Tensor3D))),
+    bias: joined(gradients.map((d) => rowsOfSquares(tf.sum(d, 1)))),
+  };
+}
+
+/** Shapes [parts, rows, inputs] and [parts, rows, outputs]. */
+function productSquares(x: tf.Tensor3D, d: tf.Tensor3D): tf.Tensor1D {
+  const [, rows, inputs] = x.shape;
+  const outputs = d.shape[2];
+  // Products of rows are fewer than the elements of the gradients, unless the part is large for the layer.
+  const byRows = rows * (inputs + outputs) < 2 * inputs * outputs;
+  if (!byRows) return rowsOfSquares(tf.matMul(x, d, true, false));
+  const products = tf.mul(tf.matMul(x, x, false, true), tf.matMul(d, d, false, true));
+  // In float32 up to 64 rows a part; longer sums row by row.
+  return rows <= 64 ? tf.sum<tf.Tensor1D>(products, [1, 2]) : tf.reshape<tf.Rank.R1>(tf.sum(products, 2), [-1]);
 }
 
 /**
@@ -60,35 +56,37 @@ export function convolutionPartSquares(
   const sizes = parts.map((part) => part.size);
   const gradients = tf.split(atOutput, sizes, 0);
   const attributes = { ...convolution, dataFormat: "NHWC" };
-  return joined(
-    tf.split(input, sizes, 0).map((x, part) => {
-      const dy = gradients[part] as tf.Tensor;
-      const filter: tf.Tensor = tf.engine().runKernel("Conv2DBackpropFilter", { x, dy }, attributes);
-      return { kernel: rowsOfSquares(filter), bias: rowsOfSquares(tf.sum(dy, [0, 1, 2])) };
-    }),
+  const filters = tf.split(input, sizes, 0).map((x, part) => {
+    const dy = gradients[part] as tf.Tensor;
+    return tf.engine().runKernel("Conv2DBackpropFilter", { x, dy }, attributes) as tf.Tensor;
+  });
+  const biases = equalParts(tf.sum(atOutput, [1, 2]) as tf.Tensor2D, parts);
+  return {
+    kernel: rowsOfSquares(tf.concat(filters, 0)),
+    bias: joined(biases.map((d) => rowsOfSquares(tf.sum(d, 1)))),
+  };
+}
+
+/**
+ * Parts of one size together, as shape [parts, rows, columns]. `microBatches` puts the larger ones first, so there are at
+ * most two sizes, and two batched products do for all parts.
+ */
+function equalParts(rows: tf.Tensor2D, parts: readonly MicroBatch[]): tf.Tensor3D[] {
+  const groups = [...Map.groupBy(parts, (part) => part.size)].map(([size, { length }]) => ({ size, count: length }));
+  const cut =
+    groups.length === 1
+      ? [rows]
+      : tf.split(
+          rows,
+          groups.map(({ size, count }) => size * count),
+          0,
+        );
+  return groups.map(({ size, count }, group) =>
+    tf.reshape<tf.Rank.R3>(cut[group] as tf.Tensor2D, [count, size, rows.shape[1]]),
   );
 }
 
-/** `microBatches` puts the larger parts first, so there are at most two sizes: two batched products do for all parts. */
-function equalParts(input: tf.Tensor, atOutput: tf.Tensor, parts: readonly MicroBatch[]): EqualParts[] {
-  const groups = [...Map.groupBy(parts, (part) => part.size)];
-  if (groups.length === 1) return groups.map(([size, { length }]) => ({ input, atOutput, count: length, size }));
-  const rows = groups.map(([size, { length }]) => size * length);
-  const inputs = tf.split(input, rows, 0);
-  const gradients = tf.split(atOutput, rows, 0);
-  return groups.map(([size, { length }], index) => ({
-    input: inputs[index] as tf.Tensor,
-    atOutput: gradients[index] as tf.Tensor,
-    count: length,
-    size,
-  }));
-}
-
-function joined(squares: readonly LayerSquares[]): LayerSquares {
-  const [only] = squares;
-  if (only !== undefined && squares.length === 1) return only;
-  return {
-    kernel: tf.concat1d(squares.map((square) => square.kernel)),
-    bias: tf.concat1d(squares.map((square) => square.bias)),
-  };
+function joined(rows: readonly tf.Tensor1D[]): tf.Tensor1D {
+  const [only] = rows;
+  return only !== undefined && rows.length === 1 ? only : tf.concat1d([...rows]);
 }

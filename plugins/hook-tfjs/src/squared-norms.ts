@@ -7,20 +7,27 @@ import * as tf from "@tensorflow/tfjs-core";
 const longestFloat32Sum = 4096;
 
 /**
- * Squares of a gradient, summed in short rows on its own back end.
+ * Squares of a gradient, summed in short rows on its own back end, with as few kernels as its shape allows.
  * @param gradient - any shape [gradient]
  * @returns shape [rows] [gradient²]; its float64 sum is the squared norm
  */
 export function rowsOfSquares(gradient: tf.Tensor): tf.Tensor1D {
   return tf.tidy(() => {
-    const columns = columnsOfRows(gradient.size);
-    const rows = Math.ceil(gradient.size / columns);
     // Not a matrix product with itself: the wasm back end keeps one packed operator per tensor, whatever its shape.
-    const squares = tf.reshape(tf.square(gradient), [gradient.size]);
-    const missing = rows * columns - gradient.size;
-    const even = missing === 0 ? squares : tf.pad(squares, [[0, missing]]);
-    return tf.sum<tf.Tensor1D>(tf.reshape(even, [rows, columns]), 1);
+    const squares = tf.square(gradient);
+    const [rows = 0, columns = 0] = gradient.shape;
+    if (gradient.rank === 1 && rows <= longestFloat32Sum) return squares as tf.Tensor1D;
+    if (gradient.rank === 2 && columns <= longestFloat32Sum) return tf.sum<tf.Tensor1D>(squares, 1);
+    return summedInRows(squares);
   });
+}
+
+function summedInRows(squares: tf.Tensor): tf.Tensor1D {
+  const columns = columnsOfRows(squares.size);
+  const rows = Math.ceil(squares.size / columns);
+  const missing = rows * columns - squares.size;
+  const even = missing === 0 ? squares : tf.pad(tf.reshape(squares, [squares.size]), [[0, missing]]);
+  return tf.sum<tf.Tensor1D>(tf.reshape(even, [rows, columns]), 1);
 }
 
 /** The largest divisor that makes rows short enough, so that large tensors need no padded copy. */

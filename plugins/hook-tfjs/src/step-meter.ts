@@ -95,7 +95,7 @@ export class StepMeter {
     if (tapped === undefined) return this.#inParts(step, training, parts, mayApplyParts);
     const [loss] = tapped.outputs;
     if (tapped.squares === undefined || loss === undefined) this.#failed(step);
-    else this.#read(step, training, parts, tapped.squares, [loss, loss]);
+    else this.#read(step, training, parts, tapped.squares, [loss]);
     tf.dispose([...(tapped.squares?.rows ?? [])]);
     return tapped.outputs;
   }
@@ -147,7 +147,8 @@ export class StepMeter {
         const read = await values;
         await before;
         const squares = unpack(read, slots);
-        const [lossOfParts, lossOfBatch] = squares.scalars;
+        const [lossOfParts] = squares.scalars;
+        const lossOfBatch = squares.scalars.at(-1);
         if (!this.#compare(step, training, identity, lossOfParts, lossOfBatch)) return;
         const measurement: MeasurementInput = {
           step,
