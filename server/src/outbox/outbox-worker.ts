@@ -147,6 +147,7 @@ export class OutboxWorker {
         queue,
         rows.some(({ final }) => final),
       );
+      if (this.#abandoned) return false;
       const delivery: Delivery = { points: rows.flatMap(({ points }) => points), panels: [], ...extras?.parts };
       const open = await this.#openRun(queue);
       const position = await withTimeout(open.send(delivery, queue.position), this.#name);
@@ -179,6 +180,7 @@ export class OutboxWorker {
       const parts = await this.#parts.panels.render(queue.run, capabilities);
       return parts === undefined ? undefined : { parts, madeMs };
     } catch (error) {
+      if (this.#abandoned) return undefined;
       // The numbers go without their pictures.
       this.#parts.logger.error({ err: error, run: queue.run, tracker: this.#name }, "panels could not be drawn");
       return undefined;
