@@ -129,18 +129,23 @@ function batchText(batchSize: number): string {
   return batchSize < 100_000 ? numberText(batchSize) : shortText(batchSize);
 }
 
-/** The curve's name stands where it is farthest from the marks. */
+/** The curve's name stands where it is farthest from the marks: along the flat part, or right of the steep one. */
 function curveLabel(curve: readonly PanelPoint[], marks: readonly Mark[], theme: Theme): LineLabel {
-  const places = [0.86, 0.74, 0.62].map((part) => curve[Math.floor(curve.length * part)] ?? { x: 1, y: 1 });
-  const distance = ({ x }: PanelPoint): number =>
-    Math.min(...marks.map(({ point }) => Math.abs(Math.log(x / point.x))));
-  const place = places.reduce((best, other) => (distance(other) > distance(best) ? other : best));
+  const places = [0.86, 0.74, 0.62, 0.2].map((part) => ({
+    steep: part < 0.5,
+    ...(curve[Math.floor(curve.length * part)] ?? { x: 1, y: 1 }),
+  }));
+  // Units over steps are the batch size of a point of the curve.
+  const batchSize = ({ x, y }: PanelPoint): number => Math.log((y ?? 1) / x);
+  const distance = (point: PanelPoint): number =>
+    Math.min(...marks.map((mark) => Math.abs(batchSize(point) - batchSize(mark.point))));
+  const { steep, x, y } = places.reduce((best, other) => (distance(other) > distance(best) ? other : best));
   return {
     text: "predicted from this run",
     color: theme.blue,
-    x: place.x,
-    y: place.y ?? 1,
-    align: "center",
-    position: "above",
+    x,
+    y: y ?? 1,
+    align: steep ? "right" : "center",
+    position: steep ? "beside" : "above",
   };
 }
