@@ -1,7 +1,7 @@
 import * as tf from "@tensorflow/tfjs-core";
 import type { MicroBatch } from "./micro-batches.ts";
 import type { TrainableModel } from "./model-internals.ts";
-import { convolutionPartSquares, densePartSquares } from "./part-squares.ts";
+import { convolutionPartSquares, densePartSquares, type LayerSquares } from "./part-squares.ts";
 
 interface Weight {
   read(): tf.Tensor;
@@ -14,7 +14,10 @@ interface TappableLayer {
   readonly bias: Weight | null;
   readonly activation: { apply(tensor: tf.Tensor): tf.Tensor } | null;
   readonly trainableWeights: readonly Weight[];
-  readonly inboundNodes: readonly { readonly inputShapes: readonly (readonly (number | null)[])[] }[];
+  readonly inboundNodes: readonly {
+    readonly inputShapes: readonly (readonly (number | null)[])[];
+    readonly inboundLayers: readonly { getClassName(): string }[];
+  }[];
   readonly strides?: readonly number[];
   readonly padding?: string;
   readonly dataFormat?: string;
@@ -57,9 +60,9 @@ function isTappable(layer: TappableLayer): boolean {
   );
 }
 
+/** Rows of squares of one layer's parts; kept until the step is over. */
 interface Seen {
-  readonly input: tf.Tensor;
-  atOutput?: tf.Tensor;
+  squares?: LayerSquares;
 }
 
 /** Sees the inputs and output gradients of layers while a training step runs as it always does. */
@@ -77,62 +80,117 @@ export class LayerTaps {
   during<Result>(parts: readonly MicroBatch[], run: (squares: () => TappedSquares) => Result): Result {
     const seen = new Map<TappableLayer, Seen>();
     for (const layer of this.#layers) {
-      const call = (inputs: tf.Tensor | tf.Tensor[]) => watchedCall(layer, inputs, seen);
+      const sight: Seen = {};
+      seen.set(layer, sight);
+      const call = (inputs: tf.Tensor | tf.Tensor[]) => watchedCall(layer, inputs, parts, sight);
       Object.defineProperty(layer, "call", { value: call, configurable: true, writable: true });
     }
     try {
-      return run(() => this.#layers.flatMap((layer) => squaresOf(layer, seen.get(layer), parts)));
+      return run(() => this.#layers.flatMap((layer) => named(layer, seen.get(layer)?.squares)));
     } finally {
       for (const layer of this.#layers) Reflect.deleteProperty(layer, "call");
-      for (const { input, atOutput } of seen.values()) tf.dispose(atOutput === undefined ? [input] : [input, atOutput]);
+      for (const { squares } of seen.values()) if (squares !== undefined) tf.dispose([squares.kernel, squares.bias]);
     }
   }
 }
 
-/** What the layer computes, from the same operations, with an identity before the activation that sees its gradient. */
-function watchedCall(layer: TappableLayer, inputs: tf.Tensor | tf.Tensor[], seen: Map<TappableLayer, Seen>): tf.Tensor {
+/** What the layer computes, from the same operations; the gradient of what comes before the activation is seen. */
+function watchedCall(
+  layer: TappableLayer,
+  inputs: tf.Tensor | tf.Tensor[],
+  parts: readonly MicroBatch[],
+  seen: Seen,
+): tf.Tensor {
   return tf.tidy(() => {
     const input = Array.isArray(inputs) ? (inputs[0] as tf.Tensor) : inputs;
-    const sight: Seen = { input: tf.keep(tf.clone(input)) };
-    tf.dispose(seen.get(layer)?.input ?? []);
-    seen.set(layer, sight);
-    const linear = linearOutput(layer, input);
-    const biased = layer.bias === null ? linear : tf.add(linear, layer.bias.read());
-    const watched = tf.customGrad((output) => ({
-      value: tf.clone(output as tf.Tensor),
-      gradFunc: (gradient: tf.Tensor) => {
-        sight.atOutput = tf.keep(tf.clone(gradient));
-        return gradient;
-      },
-    }))(biased);
-    return layer.activation === null ? watched : layer.activation.apply(watched);
+    const linear =
+      layer.getClassName() === "Dense"
+        ? watchedProduct(layer, input as tf.Tensor2D, parts, seen)
+        : watchedConvolution(layer, input as tf.Tensor4D, parts, seen);
+    return layer.activation === null ? linear : layer.activation.apply(linear);
   });
 }
 
-function linearOutput(layer: TappableLayer, input: tf.Tensor): tf.Tensor {
-  const kernel = layer.kernel.read();
-  if (layer.getClassName() === "Dense") return tf.matMul(input, kernel);
-  const { strides, pad } = convolutionOf(layer);
-  return tf.conv2d(input as tf.Tensor4D, kernel as tf.Tensor4D, strides, pad);
+function watchedProduct(layer: TappableLayer, input: tf.Tensor2D, parts: readonly MicroBatch[], seen: Seen): tf.Tensor {
+  const product = tf.matMul(input, layer.kernel.read());
+  const biased = layer.bias === null ? product : tf.add(product, layer.bias.read());
+  // An identity: its gradient function is where the layer's rows and their gradients meet.
+  return tf.customGrad((output, save) => {
+    (save as tf.GradSaveFunc)([input]);
+    return {
+      value: tf.clone(output as tf.Tensor),
+      gradFunc: (gradient: tf.Tensor, [rows]: tf.Tensor[]) => {
+        seen.squares = keepSquares(() => densePartSquares(rows as tf.Tensor2D, gradient as tf.Tensor2D, parts));
+        return gradient;
+      },
+    };
+  })(biased);
 }
 
-function squaresOf(layer: TappableLayer, seen: Seen | undefined, parts: readonly MicroBatch[]): TappedSquares {
-  if (seen?.atOutput === undefined) throw new Error(`Layer ${layer.name} took no part in the step.`);
-  const kernel = layer.kernel.read() as tf.Variable;
-  const rows =
-    layer.getClassName() === "Dense"
-      ? densePartSquares(seen.input as tf.Tensor2D, seen.atOutput as tf.Tensor2D, parts)
-      : convolutionPartSquares(seen.input, seen.atOutput, parts, {
-          ...convolutionOf(layer),
-          filterShape: kernel.shape,
-        });
-  const squares = [{ variable: kernel.name, rows: rows.kernel }];
-  if (layer.bias === null) tf.dispose(rows.bias);
-  else squares.push({ variable: (layer.bias.read() as tf.Variable).name, rows: rows.bias });
-  return squares;
-}
-
-function convolutionOf(layer: TappableLayer): { strides: [number, number]; pad: "same" | "valid" } {
+/** The filter's gradient is the sum of the parts', so that it is not computed a second time. */
+function watchedConvolution(
+  layer: TappableLayer,
+  input: tf.Tensor4D,
+  parts: readonly MicroBatch[],
+  seen: Seen,
+): tf.Tensor {
+  const kernel = layer.kernel.read() as tf.Tensor4D;
   const [height = 1, width = 1] = layer.strides ?? [];
-  return { strides: [height, width], pad: layer.padding === "same" ? "same" : "valid" };
+  const strides: [number, number] = [height, width];
+  const pad = layer.padding === "same" ? "same" : "valid";
+  const filterGradient = (gradient: tf.Tensor, rows: tf.Tensor): tf.Tensor => {
+    const convolution = { strides, pad, filterShape: kernel.shape } as const;
+    const { filter, ...squares } = convolutionPartSquares(rows, gradient, parts, convolution);
+    seen.squares = keepSquares(() => squares);
+    return filter;
+  };
+  const convolved = readsData(layer)
+    ? tf.customGrad((filter, save) => {
+        (save as tf.GradSaveFunc)([input]);
+        return {
+          value: tf.conv2d(input, filter as tf.Tensor4D, strides, pad),
+          gradFunc: (gradient: tf.Tensor, [rows]: tf.Tensor[]) => filterGradient(gradient, rows as tf.Tensor),
+        };
+      })(kernel)
+    : tf.customGrad((given, filter, save) => {
+        (save as tf.GradSaveFunc)([given as tf.Tensor, filter as tf.Tensor]);
+        return {
+          value: tf.conv2d(given as tf.Tensor4D, filter as tf.Tensor4D, strides, pad),
+          gradFunc: (gradient: tf.Tensor, [rows, weights]: tf.Tensor[]) => [
+            inputGradient(gradient, rows as tf.Tensor, weights as tf.Tensor, { strides, pad }),
+            filterGradient(gradient, rows as tf.Tensor),
+          ],
+        };
+      })(input, kernel);
+  return layer.bias === null ? convolved : tf.add(convolved, layer.bias.read());
+}
+
+function inputGradient(
+  gradient: tf.Tensor,
+  rows: tf.Tensor,
+  filter: tf.Tensor,
+  convolution: { readonly strides: [number, number]; readonly pad: "same" | "valid" },
+): tf.Tensor {
+  const attributes = { ...convolution, dataFormat: "NHWC", inputShape: rows.shape };
+  return tf.engine().runKernel("Conv2DBackpropInput", { dy: gradient, filter }, attributes) as tf.Tensor;
+}
+
+/** Nothing before the first layer is trained, so the gradient of its input would be computed for nobody. */
+function readsData(layer: TappableLayer): boolean {
+  return layer.inboundNodes[0]?.inboundLayers[0]?.getClassName() === "InputLayer";
+}
+
+function keepSquares(squares: () => LayerSquares): LayerSquares {
+  const { kernel, bias } = squares();
+  return { kernel: tf.keep(kernel), bias: tf.keep(bias) };
+}
+
+/** Copies, since the kept rows are disposed of with the step. */
+function named(layer: TappableLayer, squares: LayerSquares | undefined): TappedSquares {
+  if (squares === undefined) throw new Error(`Layer ${layer.name} took no part in the step.`);
+  const rows = [{ variable: (layer.kernel.read() as tf.Variable).name, rows: tf.clone(squares.kernel) }];
+  if (layer.bias !== null) {
+    rows.push({ variable: (layer.bias.read() as tf.Variable).name, rows: tf.clone(squares.bias) });
+  }
+  return rows;
 }

@@ -3,7 +3,7 @@ import type { MicroBatch } from "./micro-batches.ts";
 import { rowsOfSquares } from "./squared-norms.ts";
 
 /** Rows that sum to Σ_k |gradient of part k|² [gradient²]. */
-interface LayerSquares {
+export interface LayerSquares {
   readonly kernel: tf.Tensor1D;
   readonly bias: tf.Tensor1D;
 }
@@ -46,13 +46,14 @@ function productSquares(x: tf.Tensor3D, d: tf.Tensor3D): tf.Tensor1D {
  * A convolution's squares: each part's filter gradient is made by the back end's own kernel, from the part's rows.
  * @param input - shape [rows, height, width, channels]
  * @param atOutput - shape [rows, height, width, filters]
+ * @returns the squares, and the filter's gradient over all parts, shape `filterShape`
  */
 export function convolutionPartSquares(
   input: tf.Tensor,
   atOutput: tf.Tensor,
   parts: readonly MicroBatch[],
   convolution: { readonly strides: [number, number]; readonly pad: "same" | "valid"; readonly filterShape: number[] },
-): LayerSquares {
+): LayerSquares & { readonly filter: tf.Tensor } {
   const sizes = parts.map((part) => part.size);
   const gradients = tf.split(atOutput, sizes, 0);
   const attributes = { ...convolution, dataFormat: "NHWC" };
@@ -62,6 +63,7 @@ export function convolutionPartSquares(
   });
   const biases = equalParts(tf.sum(atOutput, [1, 2]) as tf.Tensor2D, parts);
   return {
+    filter: tf.addN(filters),
     kernel: rowsOfSquares(tf.concat(filters, 0)),
     bias: joined(biases.map((d) => rowsOfSquares(tf.sum(d, 1)))),
   };

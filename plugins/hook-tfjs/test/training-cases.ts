@@ -41,6 +41,7 @@ export function convolutionModel(compile: Partial<layers.ModelCompileArgs> = {})
         inputShape: [6, 6, 2],
         kernelInitializer: seeded(3),
       }),
+      layers.layers.conv2d({ filters: 4, kernelSize: 2, useBias: false, kernelInitializer: seeded(5) }),
       layers.layers.maxPooling2d({ poolSize: 2, strides: 1 }),
       layers.layers.flatten(),
       layers.layers.dense({ units: 4, activation: "softmax", kernelInitializer: seeded(4) }),
