@@ -10,6 +10,7 @@ import { Fold } from "./fold.ts";
 import { Ingest } from "./ingest.ts";
 import { LiveUpdates } from "./live-updates.ts";
 import type { ConfiguredTrackers } from "./outbox/configured-tracker.ts";
+import { isGone } from "./outbox/lease-owner.ts";
 import { OutboxWorker } from "./outbox/outbox-worker.ts";
 import { PanelRenderer } from "./panels/panel-renderer.ts";
 import { RunPanels } from "./panels/run-panels.ts";
@@ -63,7 +64,10 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
   const fold = new Fold();
   const metrics = new CollectorMetrics();
   await refoldOutdated(store, fold, logger);
-  await store.transaction((transaction) => transaction.unparkAll());
+  await store.transaction(async (transaction) => {
+    await transaction.unparkAll();
+    await transaction.releaseLeases(isGone);
+  });
 
   const view = new RunView(store, fold, trackers);
   const renderer = new PanelRenderer();

@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { type Delivery, TrackerError, type TrackerRun } from "@noisescale/tracker";
 import type { Logger } from "pino";
@@ -7,6 +6,7 @@ import type { RunPanels } from "../panels/run-panels.ts";
 import type { QueueRow, Store } from "../store/store.ts";
 import type { ConfiguredTracker } from "./configured-tracker.ts";
 import { makeDeliveries } from "./deliveries.ts";
+import { leaseOwner } from "./lease-owner.ts";
 
 /** How often a sender looks for what is due without being woken [ms]. */
 const lookEveryMs = 1000;
@@ -43,7 +43,6 @@ export class OutboxWorker {
   readonly #name: string;
   readonly #configured: ConfiguredTracker;
   readonly #parts: OutboxWorkerParts;
-  readonly #owner: string = randomUUID();
   readonly #open = new Map<number, OpenRun>();
   #wake: (() => void) | undefined;
   #woken = false;
@@ -136,7 +135,7 @@ export class OutboxWorker {
     const nowMs = Date.now();
     if (!(await store.hasDueQueue(this.#name, nowMs))) return false;
     const claimed = await store.transaction(async (transaction) => {
-      const queue = await transaction.leaseQueue(this.#name, this.#owner, nowMs, nowMs + leaseMs);
+      const queue = await transaction.leaseQueue(this.#name, leaseOwner, nowMs, nowMs + leaseMs);
       if (queue === undefined) return undefined;
       return { queue, rows: await transaction.claimDeliveries(queue.runId, this.#name) };
     });
@@ -153,7 +152,7 @@ export class OutboxWorker {
       const position = await withTimeout(open.send(delivery, queue.position), this.#name);
       if (this.#abandoned) return false;
       await store.transaction((transaction) =>
-        transaction.acknowledge(queue.runId, this.#name, this.#owner, {
+        transaction.acknowledge(queue.runId, this.#name, leaseOwner, {
           position,
           url: open.url,
           panelsMs: extras?.madeMs ?? queue.panelsMs,
@@ -228,7 +227,7 @@ export class OutboxWorker {
       logger.warn({ err: closing, run: queue.run, tracker: this.#name }, "the tracker's run could not be closed");
     });
     await store.transaction((transaction) =>
-      transaction.refuse(queue.runId, this.#name, this.#owner, {
+      transaction.refuse(queue.runId, this.#name, leaseOwner, {
         message,
         parked,
         nextAttemptMs: Date.now() + waitMs,

@@ -13,7 +13,15 @@ export const dueQueues = `FROM queues JOIN runs ON runs.id = queues.run
 
 type OutboxOperations = Pick<
   StoreTransaction,
-  "putQueues" | "queues" | "addDeliveries" | "leaseQueue" | "claimDeliveries" | "acknowledge" | "refuse" | "unparkAll"
+  | "putQueues"
+  | "queues"
+  | "addDeliveries"
+  | "leaseQueue"
+  | "claimDeliveries"
+  | "acknowledge"
+  | "refuse"
+  | "unparkAll"
+  | "releaseLeases"
 >;
 
 /** The outbox's part of a transaction on SQLite. */
@@ -163,6 +171,13 @@ export class SqliteOutbox implements OutboxOperations {
 
   async unparkAll(): Promise<void> {
     this.#sql.run("UPDATE queues SET parked = 0, failures = 0, next_attempt_ms = 0 WHERE parked = 1");
+  }
+
+  async releaseLeases(isGone: (owner: string) => boolean): Promise<void> {
+    const rows = this.#sql.all("SELECT DISTINCT lease_owner AS owner FROM queues WHERE lease_owner IS NOT NULL");
+    for (const owner of rows.map((row) => String(row["owner"])).filter(isGone)) {
+      this.#sql.run("UPDATE queues SET lease_owner = NULL, lease_until_ms = 0 WHERE lease_owner = ?", owner);
+    }
   }
 
   #unclaimed(runId: number, tracker: string): number {

@@ -165,6 +165,8 @@ export interface StoreTransaction {
   ): Promise<void>;
   /** Parked queues are tried again: the configuration may be another one now. */
   unparkAll(): Promise<void>;
+  /** Ends the leases of holders that are gone; what they had claimed is sent again. */
+  releaseLeases(isGone: (owner: string) => boolean): Promise<void>;
 }
 
 /** Durable: a transaction that returned is on disk. */

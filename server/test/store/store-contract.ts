@@ -215,6 +215,19 @@ export function describeStore(name: string, harness: () => { open(): Promise<Sto
         await store.close();
       });
 
+      test("lets go of the leases of holders that are gone, and of no other", async () => {
+        const { store, id } = await withQueue();
+        await store.transaction(async (transaction) => {
+          await transaction.addDeliveries(id, "memory", [delivery(1)], marks, 4);
+          await transaction.leaseQueue("memory", "killed", 0, 1000);
+          await transaction.releaseLeases((owner) => owner === "another");
+          expect(await transaction.leaseQueue("memory", "next", 1, 1000)).toBeUndefined();
+          await transaction.releaseLeases((owner) => owner === "killed");
+          expect(await transaction.leaseQueue("memory", "next", 1, 1000)).toMatchObject({ run: "a", backlog: 1 });
+        });
+        await store.close();
+      });
+
       test("claims the same deliveries again until they are acknowledged, and thins only those not claimed", async () => {
         const { store, id } = await withQueue();
         await store.transaction(async (transaction) => {
