@@ -1,6 +1,6 @@
 """Does the headline filter hold the current noise scale? Against fixed horizons and Lepski's rule on simulated runs.
 
-    python test/oracle/filter_experiment.py                       the full table: 300 seeds
+    python test/oracle/filter_experiment.py                       the full tables: 300 seeds
     python test/oracle/filter_experiment.py --seeds 20 --json x   fewer, and the numbers as JSON
 """
 
@@ -14,7 +14,7 @@ import filter_bank
 import numpy as np
 from noise_scale import one_step
 from scipy.stats import t as student_t
-from simulated_runs import BATCH, PARTS, RUNS, STEPS, Run, draw_noise, squared_norms
+from simulated_runs import HELD_OUT, PARTS, RUNS, STEPS, TUNED_ON, Run, draw_noise, squared_norms
 
 Array = np.ndarray
 
@@ -30,23 +30,30 @@ def simulate(runs: list[Run], seeds: range) -> tuple[Array, Array]:
     for column, seed in enumerate(seeds):
         noises = {}
         for row, run in enumerate(runs):
-            if run.heavy_tails not in noises:
-                noises[run.heavy_tails] = draw_noise(seed, heavy_tails=run.heavy_tails)
-            small, big = squared_norms(run, noises[run.heavy_tails])
-            signal[:, row, column], trace[:, row, column] = one_step(small, big, BATCH / PARTS, BATCH)
+            if run.degrees not in noises:
+                noises[run.degrees] = draw_noise(seed, degrees=run.degrees)
+            small, big = squared_norms(run, noises[run.degrees])
+            batch = run.batches()
+            signal[:, row, column], trace[:, row, column] = one_step(small, big, batch / PARTS, batch)
     return signal, trace
 
 
-def filter_intervals(signal: Array, trace: Array) -> Array:
-    """1/B_simple: (lower, median, upper) at the checkpoints, [3, checkpoints, columns]."""
+def filter_intervals(signal: Array, trace: Array, batch: Array) -> Array:
+    """1/B_simple: (lower, median, upper) at the checkpoints, [3, checkpoints, columns].
+
+    Args:
+        signal: One-step estimates of |G|^2, [steps, columns].
+        trace: Of tr Sigma, [steps, columns].
+        batch: B, [steps, columns].
+    """
     columns = signal.shape[1]
-    batch, parts = np.full(columns, float(BATCH)), np.full(columns, float(PARTS))
+    parts = np.full(batch.shape, float(PARTS))
     n = filter_bank.WARM_UP
-    bank = filter_bank.start(signal[:n], trace[:n], np.tile(batch, (n, 1)), np.tile(parts, (n, 1)))
+    bank = filter_bank.start(signal[:n], trace[:n], batch[:n], parts[:n])
     found = np.empty((3, len(CHECKPOINTS), columns))
     place = {int(step): index for index, step in enumerate(CHECKPOINTS)}
     for step in range(n + 1, len(signal) + 1):
-        filter_bank.update(bank, signal[step - 1], trace[step - 1], batch, parts)
+        filter_bank.update(bank, signal[step - 1], trace[step - 1], batch[step - 1], parts[step - 1])
         if step in place:
             for row, probability in enumerate((0.025, 0.5, 0.975)):
                 found[row, place[step]] = bank.quantile(probability) / bank.b0
@@ -109,25 +116,32 @@ def scores(inverse: Array, truth: Array) -> dict[str, float]:
     }
 
 
+def intervals(seeds: range) -> dict[str, Array]:
+    """1/B_simple: (lower, middle, upper) at the checkpoints by estimator, [3, checkpoints, runs, seeds]."""
+    signal, trace = (values.reshape(STEPS, -1) for values in simulate(RUNS, seeds))
+    batch = np.repeat(np.stack([run.batches() for run in RUNS], axis=1), len(seeds), axis=1)
+    shape = (3, len(CHECKPOINTS), len(RUNS), len(seeds))
+    by_horizon = np.stack([horizon_intervals(signal, trace, horizon) for horizon in HORIZONS])
+    found = {"filter": filter_intervals(signal, trace, batch), "lepski": lepski_intervals(by_horizon)}
+    found |= {f"horizon {horizon}": found for horizon, found in zip(HORIZONS, by_horizon, strict=True)}
+    return {name: values.reshape(shape) for name, values in found.items()}
+
+
 def experiment(seeds: range) -> dict[str, dict[str, dict[str, float]]]:
     """Scores by run and estimator."""
-    signal, trace = (values.reshape(STEPS, -1) for values in simulate(RUNS, seeds))
-    shape = (3, len(CHECKPOINTS), len(RUNS), len(seeds))
-    estimators = {"filter": filter_intervals(signal, trace).reshape(shape)}
-    by_horizon = np.stack([horizon_intervals(signal, trace, horizon) for horizon in HORIZONS])
-    estimators["lepski"] = lepski_intervals(by_horizon).reshape(shape)
-    for horizon, intervals in zip(HORIZONS, by_horizon, strict=True):
-        estimators[f"horizon {horizon}"] = intervals.reshape(shape)
+    # a few seeds at a time, for the memory that they take
+    blocks = [intervals(seeds[first : first + 25]) for first in range(0, len(seeds), 25)]
+    estimators = {name: np.concatenate([block[name] for block in blocks], axis=3) for name in blocks[0]}
     return {
         run.name: {
-            name: scores(intervals[:, :, row], run.truth()[CHECKPOINTS - 1]) for name, intervals in estimators.items()
+            name: scores(values[:, :, row], run.truth()[CHECKPOINTS - 1]) for name, values in estimators.items()
         }
         for row, run in enumerate(RUNS)
     }
 
 
-def table(results: dict[str, dict[str, dict[str, float]]]) -> str:
-    """Markdown: coverage / median |log error| / median log(high/low) / unbounded."""
+def table(results: dict[str, dict[str, dict[str, float]]], runs: list[Run]) -> str:
+    """Markdown, of some of the runs: coverage / median |log error| / median log(high/low) / unbounded."""
 
     def cell(score: dict[str, float]) -> str:
         return (
@@ -136,7 +150,8 @@ def table(results: dict[str, dict[str, dict[str, float]]]) -> str:
         )
 
     lines = ["| run | Lepski | this filter | best fixed horizon |", "|---|---|---|---|"]
-    for run, by_estimator in results.items():
+    for run in (some.name for some in runs):
+        by_estimator = results[run]
         fixed = {name: score for name, score in by_estimator.items() if name.startswith("horizon")}
         best = min(fixed, key=lambda name: fixed[name]["median_absolute_log_error"])
         lines.append(
@@ -147,13 +162,13 @@ def table(results: dict[str, dict[str, dict[str, float]]]) -> str:
 
 
 def main() -> None:
-    """Prints the table."""
+    """Prints the two tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=300, help="runs of each kind (300)")
     parser.add_argument("--json", type=Path, help="write every number here")
     arguments = parser.parse_args()
     results = experiment(range(1000, 1000 + arguments.seeds))
-    print(table(results))
+    print(f"Tuned on:\n\n{table(results, TUNED_ON)}\n\nHeld out:\n\n{table(results, HELD_OUT)}")
     if arguments.json is not None:
         rounded = {
             run: {name: {key: round(value, 4) for key, value in score.items()} for name, score in row.items()}
