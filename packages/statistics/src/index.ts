@@ -10,7 +10,7 @@ export type { NoiseScale } from "./noise-scale.ts";
 export { noiseScaleOfSet } from "./noise-scale-set.ts";
 export { covarianceTraceOf, gradientSquaredNormOf, type SquaredNormPair, withoutReplacement } from "./one-step.ts";
 export { FrontierPrediction, type InverseNoiseScale, type PredictedFrontier } from "./predicted-frontier.ts";
-export { holdRecommendation, type Recommendation, recommendation, recommendedBatchSize } from "./recommendation.ts";
+export { heldNoiseScale, type Recommendation, recommendation, recommendedBatchSize } from "./recommendation.ts";
 export {
   type HorizonEstimate,
   horizonLengths,

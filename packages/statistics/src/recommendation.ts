@@ -15,7 +15,7 @@ export interface Recommendation {
   readonly trade: readonly TradeRow[];
 }
 
-/** The held recommendation moves when the value behind it is off by more than this factor. */
+/** The noise scale behind a held recommendation moves only when it is off by more than this factor. */
 const hysteresisFactor = 1.25;
 
 /**
@@ -45,19 +45,19 @@ function within(value: number, least: number, most: number): number {
 }
 
 /**
- * The recommendation that is held after a new value: the old one while it is within the hysteresis and the settings still
- * allow it, else the new one.
+ * The noise scale that the recommendation rests on after a new value: the old one while the new one is within the
+ * hysteresis. It is the value that is held, not its rounded batch size: a noise scale that hovers between two multiples
+ * would flap between them.
  *
  * @param held - undefined where there is none yet
  */
-export function holdRecommendation(held: number | undefined, noiseScale: number, settings: RunSettings): number {
-  const target = recommendedBatchSize(noiseScale, settings);
-  if (held === undefined) return target;
-  const off = target > held ? target / held : held / target;
-  return off > hysteresisFactor || allowedBatchSize(held, settings) !== held ? target : held;
+export function heldNoiseScale(held: number | undefined, noiseScale: number): number {
+  if (held === undefined) return noiseScale;
+  const off = noiseScale > held ? noiseScale / held : held / noiseScale;
+  return off > hysteresisFactor ? noiseScale : held;
 }
 
-/** @param held - from `holdRecommendation`; ignored where the noise scale is not identifiable */
+/** @param held - from `heldNoiseScale`; ignored where the noise scale is not identifiable */
 export function recommendation(
   noiseScale: NoiseScale,
   currentBatchSize: number,
@@ -67,7 +67,7 @@ export function recommendation(
   const { bSimple, bSimpleLow, bSimpleHigh } = noiseScale;
   const at = (value: number | undefined): number | undefined =>
     value === undefined ? undefined : recommendedBatchSize(value, settings);
-  const batchSize = bSimple === undefined ? undefined : held;
+  const batchSize = bSimple === undefined ? undefined : at(held);
   return {
     batchSize,
     batchSizeLow: at(bSimpleLow),

@@ -6,7 +6,7 @@ import { type LayerEstimate, LayerScales, type LayerSquaredNorms } from "./layer
 import { type NoiseScale, unknownNoiseScale } from "./noise-scale.ts";
 import type { SquaredNormPair } from "./one-step.ts";
 import { FrontierPrediction, type PredictedFrontier } from "./predicted-frontier.ts";
-import { holdRecommendation, type Recommendation, recommendation } from "./recommendation.ts";
+import { heldNoiseScale, type Recommendation, recommendation, recommendedBatchSize } from "./recommendation.ts";
 import { type RunSettings, requireRunSettings } from "./run-settings.ts";
 import { StateReader, StateVersionError, StateWriter } from "./state-bytes.ts";
 import { stepEstimates } from "./step-estimates.ts";
@@ -72,6 +72,7 @@ export class RunEstimator {
   #units = none;
   /** Steps and units of the measurements before the filter's start: their frontier is counted once it starts. */
   #waiting: { readonly steps: number; readonly units: number }[] = [];
+  /** The noise scale that the recommendation rests on. */
   #held: number | undefined;
 
   /** @throws RangeError on settings that are not positive, or limits that cross */
@@ -104,14 +105,17 @@ export class RunEstimator {
     this.#predict(steps, observation.units);
     const headline = this.#headline();
     if (headline.bSimple !== undefined) {
-      this.#held = holdRecommendation(this.#held, headline.bSimple, this.#settings);
+      this.#held = heldNoiseScale(this.#held, headline.bSimple);
     }
     return {
       ...headline,
       step: observation.step,
       batchSize: observation.units,
       criticalBatchSize: this.#prediction.criticalBatchSize,
-      recommendedBatchSize: headline.bSimple === undefined ? undefined : this.#held,
+      recommendedBatchSize:
+        headline.bSimple === undefined || this.#held === undefined
+          ? undefined
+          : recommendedBatchSize(this.#held, this.#settings),
       efficiency: this.#efficiency(headline),
     };
   }

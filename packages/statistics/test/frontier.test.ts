@@ -4,8 +4,9 @@ import {
   adamLearningRateFactor,
   efficiency,
   FrontierPrediction,
-  holdRecommendation,
+  heldNoiseScale,
   type NoiseScale,
+  type RunSettings,
   recommendation,
   recommendedBatchSize,
   sgdLearningRateFactor,
@@ -122,18 +123,28 @@ describe("the recommended batch size", () => {
     );
   });
 
-  test("is held until the value behind it is off by more than a quarter", () => {
-    expect(holdRecommendation(undefined, 400, {})).toBe(400);
-    expect(holdRecommendation(400, 499, {})).toBe(400);
-    expect(holdRecommendation(400, 321, {})).toBe(400);
-    expect(holdRecommendation(400, 501, {})).toBe(501);
-    expect(holdRecommendation(400, 319, {})).toBe(319);
+  test("is held until the noise scale behind it is off by more than a quarter", () => {
+    expect(heldNoiseScale(undefined, 400)).toBe(400);
+    expect(heldNoiseScale(400, 499)).toBe(400);
+    expect(heldNoiseScale(400, 321)).toBe(400);
+    expect(heldNoiseScale(400, 501)).toBe(501);
+    expect(heldNoiseScale(400, 319)).toBe(319);
   });
 
-  test("is not held where the settings no longer allow it", () => {
-    expect(holdRecommendation(400, 400, { batchMax: 384 })).toBe(384);
-    expect(holdRecommendation(400, 400, { batchMultiple: 64 })).toBe(384);
-    expect(holdRecommendation(400, 400, { batchMultiple: 100 })).toBe(400);
+  test("does not flap between two multiples where the noise scale hovers between them", () => {
+    let held: number | undefined;
+    const sizes = Array.from({ length: 200 }, (_, step) => {
+      held = heldNoiseScale(held, 80 + 7 * Math.sin(step));
+      return recommendedBatchSize(held, { batchMultiple: 32 });
+    });
+    expect(new Set(sizes).size).toBe(1);
+  });
+
+  test("gives way to new limits while it is held", () => {
+    const answer = (settings: RunSettings) => recommendation(known(410), 100, 400, settings).batchSize;
+    expect(answer({ batchMax: 384 })).toBe(384);
+    expect(answer({ batchMultiple: 64 })).toBe(384);
+    expect(answer({ batchMultiple: 100 })).toBe(400);
   });
 
   test("comes with its bounds, the learning rate and the trade", () => {
