@@ -52,7 +52,7 @@ function buildTfjsNode() {
       "tfjs-node is built here from the wheel for Linux on x86-64. Elsewhere: npm rebuild @tensorflow/tfjs-node, which downloads its own library.",
     );
   }
-  const folder = realpathSync(join(root, "plugins/hook-tfjs/node_modules/@tensorflow/tfjs-node"));
+  const folder = realpathSync(join(root, "test/node_modules/@tensorflow/tfjs-node"));
   const { version } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
   const built = join(root, `.cache/tfjs-node/${version}-tensorflow-${tensorflow}`);
   if (!existsSync(built)) {

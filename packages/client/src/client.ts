@@ -9,7 +9,8 @@ import {
   runDeclarationSchema,
   type Snapshot,
 } from "@noisescale/protocol";
-import { Delivery, type DeliveryStats } from "./delivery.ts";
+import { Delivery } from "./delivery.ts";
+import type { DeliveryStats } from "./delivery-options.ts";
 
 export interface ClientOptions {
   /** Address of the collector; `NOISESCALE_URL`, or port 7677 of this machine. */

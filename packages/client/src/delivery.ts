@@ -2,49 +2,16 @@ import {
   type BriefSnapshot,
   ingestResultSchema,
   type Rejection,
-  type RunDeclarationInput,
   rejectionSchema,
   type Snapshot,
 } from "@noisescale/protocol";
-import { type BackoffOptions, backoffMs } from "./backoff.ts";
+import { backoffMs } from "./backoff.ts";
 import { type Outcome, sendToCollector } from "./collector-request.ts";
+import { pause, within } from "./deadline.ts";
+import type { DeliveryOptions, DeliveryStats } from "./delivery-options.ts";
 import { SpoolAccess } from "./spool-access.ts";
 import { type StampedEvent, type StampedMeasurement, WaitingRecords } from "./waiting-records.ts";
 import { warnOnce } from "./warn-once.ts";
-
-export interface DeliveryOptions {
-  readonly url: string;
-  readonly run: string;
-  readonly attempt: number;
-  readonly declaration: RunDeclarationInput;
-  readonly spoolDirectory: string | undefined;
-  readonly maxSpoolBytes: number;
-  readonly maxQueue: number;
-  readonly batchSize: number;
-  readonly flushEveryMs: number;
-  readonly backoff: BackoffOptions;
-  readonly requestTimeoutMs: number;
-  readonly fetch: typeof fetch;
-  readonly onWarning: (message: string) => void;
-}
-
-export interface DeliveryStats {
-  /** Records taken from the training process. */
-  readonly recorded: number;
-  /** Measurements that are at the collector now, those it had before included. */
-  readonly delivered: number;
-  /** Records that the collector refused. */
-  readonly rejected: number;
-  /** Records lost: no room, or nobody to take them. */
-  readonly dropped: number;
-  /** Records written to the spool. */
-  readonly spooled: number;
-  /** Measurements and events that wait in memory. */
-  readonly waiting: number;
-  /** Requests that failed and were or will be repeated. */
-  readonly failures: number;
-  readonly state: "idle" | "away" | "stopped" | "closed";
-}
 
 /** The collector did not take a request; what was in it has been put back. */
 class Interrupted extends Error {}
@@ -295,17 +262,4 @@ export class Delivery {
     }
     throw new Interrupted();
   }
-}
-
-function pause(delayMs: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, delayMs));
-}
-
-async function within(work: Promise<void>, limitMs: number): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const limit = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, limitMs);
-  });
-  await Promise.race([work, limit]);
-  clearTimeout(timer);
 }

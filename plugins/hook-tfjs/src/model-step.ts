@@ -57,16 +57,21 @@ export class ModelStep {
       learningRate: learningRateOf(optimizer),
       layerOf: layers && ((variable) => layers.get(variable) ?? variable),
       mayApplyParts: () =>
-        isPlainOptimizer(optimizer) &&
-        !model.lossFunctions.some((loss) => this.#notPerExample.has(loss)) &&
+        this.#isMeanByPlainOptimizer(optimizer) &&
         !model.metricsTensors.some(([metric]) => this.#notPerExample.has(metric)),
       plain: () => train(data),
-      tapped: taps && ((parts) => this.#tapped(train, data, parts, taps)),
+      tapped:
+        taps &&
+        ((parts) => (this.#isMeanByPlainOptimizer(optimizer) ? this.#tapped(train, data, parts, taps) : undefined)),
       split: (parts) => this.#split(train, data, parts, variables),
       apply: (gradients) => {
         optimizer.applyGradients(variables.map(({ name }) => ({ name, tensor: gradients[name] as tf.Tensor })));
       },
     };
+  }
+
+  #isMeanByPlainOptimizer(optimizer: tf.Optimizer): boolean {
+    return isPlainOptimizer(optimizer) && !this.#model.lossFunctions.some((loss) => this.#notPerExample.has(loss));
   }
 
   /** One pass over the whole batch, with the optimizer's usual update; the layers are watched meanwhile. */

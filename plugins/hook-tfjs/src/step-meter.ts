@@ -89,10 +89,9 @@ export class StepMeter {
   }
 
   #measured(step: number, training: TrainingStep, parts: readonly MicroBatch[]): tf.Scalar[] {
-    const known = this.#comparedFor === training.identity;
-    const mayApplyParts = known && this.#partsSumToBatch && training.mayApplyParts();
-    const tapped = mayApplyParts ? training.tapped?.(parts) : undefined;
-    if (tapped === undefined) return this.#inParts(step, training, parts, mayApplyParts);
+    const additive = this.#comparedFor === training.identity && this.#partsSumToBatch;
+    const tapped = additive ? training.tapped?.(parts) : undefined;
+    if (tapped === undefined) return this.#inParts(step, training, parts, additive && training.mayApplyParts());
     const [loss] = tapped.outputs;
     if (tapped.squares === undefined || loss === undefined) this.#failed(step);
     else this.#read(step, training, parts, tapped.squares, [loss]);

@@ -69,7 +69,8 @@ function loopStep<Given extends Batch>(
     mayApplyParts: () => isPlainOptimizer(optimizer),
     // A loop may make a new closure every step, so the loss stands for nothing; the optimizer does.
     identity: optimizer,
-    stochastic: false,
+    // Whether a loss of one's own draws noise cannot be seen from here; a sum is told from a mean all the same.
+    stochastic: true,
     coupled: false,
     learningRate: learningRateOf(optimizer),
     layerOf: undefined,
