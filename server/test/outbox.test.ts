@@ -45,6 +45,8 @@ test("a tracker gets one set of points a second of the run's own time, and the l
   const run = collector.tracker.runs.get("x");
   expect(run?.note).toMatch(/Noise scale: a/);
   expect(run?.points.every(({ value }) => Number.isFinite(value))).toBe(true);
+  await eventually(() => expect(run?.deliveries.at(-1)?.ended).toMatchObject({ outcome: "finished" }));
+  expect(run?.deliveries.filter(({ ended }) => ended !== undefined)).toHaveLength(1);
   const snapshot = await collector.snapshot("a");
   const last = run?.points.findLast(({ key }) => key === "noise_scale/b_simple");
   expect(last).toEqual({ key: "noise_scale/b_simple", step: 105, timeMs: snapshot.time_ms, value: snapshot.b_simple });

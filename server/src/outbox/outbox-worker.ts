@@ -142,12 +142,16 @@ export class OutboxWorker {
     if (claimed === undefined) return false;
     const { queue, rows } = claimed;
     try {
-      const extras = await this.#extras(
-        queue,
-        rows.some(({ final }) => final),
-      );
+      const final = rows.some((row) => row.final);
+      const extras = await this.#extras(queue, final);
+      const ended = final ? await this.#ended(queue) : undefined;
       if (this.#abandoned) return false;
-      const delivery: Delivery = { points: rows.flatMap(({ points }) => points), panels: [], ...extras?.parts };
+      const delivery: Delivery = {
+        points: rows.flatMap(({ points }) => points),
+        panels: [],
+        ...extras?.parts,
+        ...(ended && { ended }),
+      };
       const open = await this.#openRun(queue);
       const position = await withTimeout(open.send(delivery, queue.position), this.#name);
       if (this.#abandoned) return false;
@@ -164,6 +168,13 @@ export class OutboxWorker {
       await this.#refused(queue, error);
     }
     return true;
+  }
+
+  /** How training ended; undefined where it has gone on since. */
+  async #ended({ run }: QueueRow): Promise<Delivery["ended"]> {
+    const row = await this.#parts.store.findRun(run);
+    if (row === undefined || row.state === "live") return undefined;
+    return { outcome: row.state, timeMs: row.fold?.timeMs ?? row.createdMs };
   }
 
   /** Panels and note, where they are due. */
