@@ -3,6 +3,9 @@ export { efficiency, stepsFactor, type TradeRow, tradeTable, unitsFactor } from 
 export { type FiellerSet, fiellerSet, type RatioMoments } from "./fieller.ts";
 export { SignalFilter, type SignalQuantiles } from "./filter.ts";
 export type { FilterInput } from "./filter-input.ts";
+export { type FittedFrontier, fitFrontier, type UnfittedFrontier } from "./frontier-fit.ts";
+export { criticalBatchSizePowerLaw, type NoPowerLaw, type PowerLaw } from "./frontier-power-law.ts";
+export type { SweepPoint, SweepRun } from "./frontier-sweep.ts";
 export { Horizon } from "./horizon.ts";
 export { type LayerEstimate, LayerScales, type LayerSquaredNorms, layerHorizon } from "./layer-scales.ts";
 export { adamLearningRateFactor, sgdLearningRateFactor, temperature } from "./learning-rate.ts";
