@@ -30,7 +30,7 @@ async function mlflow(path: string, body?: unknown): Promise<Record<string, unkn
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "noisescale-demo-mlflow-"));
   server = await MlflowServer.start();
-  demo = new CommandProcess("demo", "--exit", "--json", "--data", directory, "--mlflow", server.url);
+  demo = CommandProcess.ofSources("demo", "--exit", "--json", "--data", directory, "--mlflow", server.url);
   expect(await demo.exit()).toBe(0);
   snapshot = snapshotSchema.parse(JSON.parse(demo.output));
   const { experiment } = (await mlflow("experiments/get-by-name?experiment_name=noisescale%20demo")) as {

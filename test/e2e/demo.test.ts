@@ -13,7 +13,7 @@ let snapshot: Snapshot;
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "noisescale-demo-"));
-  demo = new CommandProcess("demo", "--exit", "--json", "--data", directory);
+  demo = CommandProcess.ofSources("demo", "--exit", "--json", "--data", directory);
   code = await demo.exit();
   snapshot = JSON.parse(demo.output);
 });

@@ -21,7 +21,7 @@ const snapshot = async (): Promise<Snapshot> =>
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "noisescale-page-"));
   browser = await launchBrowser();
-  demo = new CommandProcess("demo", "--data", directory);
+  demo = CommandProcess.ofSources("demo", "--data", directory);
   const [, found] = await demo.says(/Live page: (\S+)/);
   address = found ?? "";
   live = await watchedPage(browser, origin(), { width: 1240 });
