@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import filter_experiment
+import frontier_fit
 import measured_run
 import noise_scale
 import numpy as np
@@ -144,6 +145,7 @@ def references() -> dict[str, object]:
         "fieller.json": fieller_reference(),
         "distributions.json": distribution_reference(),
         "recommendations.json": recommendation_reference(),
+        "frontier-fits.json": frontier_fit.references(),
         **{f"run-{plan.name}.json": run_reference(plan) for plan in plans()},
     }
 

@@ -96,6 +96,24 @@ export class FrontierCurve {
     return { logCriticalBatchSize, logMinSteps, logMinUnits, sumOfSquares };
   }
 
+  /**
+   * How far ln B_crit and ln S_min of a fit move with the mean of ln S at each batch size, to first order (Gauss–Newton).
+   *
+   * @param logCriticalBatchSize - of the fit, finite
+   */
+  sensitivities(logCriticalBatchSize: number): { logCriticalBatchSize: Float64Array; logMinSteps: Float64Array } {
+    this.#layOut(logCriticalBatchSize);
+    const share = this.#weights.map((weight) => weight / this.#totalWeight);
+    const meanSlope = this.#slope.reduce((total, slope, i) => total + (share[i] ?? 0) * slope, 0);
+    const centered = this.#slope.map((slope) => slope - meanSlope);
+    const curvature = centered.reduce((total, value, i) => total + (share[i] ?? 0) * value * value, 0);
+    const critical = centered.map((value, i) => ((share[i] ?? 0) * value) / curvature);
+    return {
+      logCriticalBatchSize: critical,
+      logMinSteps: share.map((value, i) => value - meanSlope * (critical[i] ?? 0)),
+    };
+  }
+
   /** ln(1 + B_crit/B) and its slope in ln B_crit, into the scratch arrays; −ln B at the upper end, where S_min is 0. */
   #layOut(place: number): void {
     const critical = Math.exp(place);

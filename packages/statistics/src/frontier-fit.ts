@@ -1,4 +1,3 @@
-import { confidenceQuantile } from "./confidence.ts";
 import { bootstrapIntervals } from "./frontier-bootstrap.ts";
 import { type CurveFit, FrontierCurve } from "./frontier-curve.ts";
 import type { FrontierIntervals } from "./frontier-interval.ts";
@@ -40,8 +39,6 @@ export interface UnfittedFrontier {
 
 const fewestBatchSizes = 3;
 const fewestSeeds = 3;
-/** Two-sided quantile of the normal distribution at the confidence of .95. */
-const normalQuantile = 1.959963984540054;
 
 /**
  * Frontier of a sweep over batch sizes at one target: least squares on ln S of
@@ -111,14 +108,9 @@ function residualIntervals(curve: FrontierCurve, fit: CurveFit, scatter: Scatter
   return profileIntervals(curve, scatter.means, fit, { runs: scatter.count, residualVariance, degrees });
 }
 
-/**
- * Quantiles of a normal become those of Student's t at the seeds' degrees of freedom; where the batch sizes miss the curve
- * by more than their seeds vary, the seeds' deviations are stretched to it (Birge 1932).
- */
+/** Where the batch sizes miss the curve by more than their seeds vary, the seeds' deviations are stretched to it (Birge 1932). */
 function seedIntervals(curve: FrontierCurve, fit: CurveFit, scatter: Scatter): FrontierIntervals {
-  const degrees = scatter.count - scatter.logSteps.length;
-  const stretch = confidenceQuantile(degrees) / normalQuantile;
-  return bootstrapIntervals(curve, scatter.logSteps, stretch * Math.sqrt(Math.max(1, excess(fit, scatter))));
+  return bootstrapIntervals(curve, scatter.logSteps, fit, Math.sqrt(Math.max(1, excess(fit, scatter))));
 }
 
 /** Variance of the batch sizes about the curve over that of the seeds within them: 1 on average where the curve holds. */
