@@ -48,6 +48,7 @@ export function toBriefSnapshot(estimate: RunEstimate, context: SnapshotContext)
       critical_batch_size: known(predicted.criticalBatchSize),
       critical_batch_size_low: known(predicted.criticalBatchSizeLow),
       critical_batch_size_high: known(predicted.criticalBatchSizeHigh),
+      adaptive_gain: known(predicted.adaptiveGain),
       basis: predicted.basis,
     },
     recommendation: {

@@ -37,6 +37,8 @@ export const predictedFrontierSchema = z.strictObject({
   critical_batch_size: known,
   critical_batch_size_low: known,
   critical_batch_size_high: known,
+  /** γ of an adaptive schedule: (S/S_min − 1)(E/E_min − 1) = γ ≤ 1, in place of 1 at one fixed batch size. */
+  adaptive_gain: known,
   basis: z.enum(["b_simple"]),
 });
 

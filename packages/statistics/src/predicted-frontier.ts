@@ -13,6 +13,11 @@ export interface PredictedFrontier {
   readonly criticalBatchSize: number | undefined;
   readonly criticalBatchSizeLow: number | undefined;
   readonly criticalBatchSizeHigh: number | undefined;
+  /**
+   * γ ≤ 1: with the batch size following √(r·𝓑) along the run in place of one fixed size, the frontier is
+   * (S/S_min − 1)(E/E_min − 1) = γ. γ = (∫√𝓑 ds)²/(∫𝓑 ds·∫ds) over the least steps s; 1 where 𝓑 does not move.
+   */
+  readonly adaptiveGain: number | undefined;
   readonly basis: "b_simple";
 }
 
@@ -33,8 +38,8 @@ export interface InverseNoiseScale {
  * Source: McCandlish et al. 2018, arXiv:1812.06162, appendix D (progress of a step at batch size B).
  */
 export class FrontierPrediction {
-  // Sums of the least steps and of the least units, at x's lower bound, middle and upper bound.
-  readonly #sums = new Float64Array(6);
+  // Sums of the least steps and of the least units, at x's lower bound, middle and upper bound; then of √𝓑 over the steps.
+  readonly #sums = new Float64Array(7);
 
   /**
    * @param inverse - 1/𝓑_t with its bounds, which may be negative
@@ -45,6 +50,8 @@ export class FrontierPrediction {
     this.#addAt(0, inverse.low, steps, units);
     this.#addAt(1, inverse.middle, steps, units);
     this.#addAt(2, inverse.high, steps, units);
+    const x = Math.max(0, inverse.middle);
+    this.#sums[6] = this.#sum(6) + (steps * Math.sqrt(x) * units) / (1 + x * units);
   }
 
   /** B_crit so far; undefined while no signal was seen. */
@@ -66,6 +73,7 @@ export class FrontierPrediction {
       criticalBatchSize: quotient(this.#sum(4), this.#sum(1)),
       criticalBatchSizeLow: quotient(this.#sum(5), this.#sum(2)),
       criticalBatchSizeHigh: quotient(this.#sum(3), this.#sum(0)),
+      adaptiveGain: quotient(this.#sum(6) ** 2, this.#sum(4) * this.#sum(1)),
       basis: "b_simple",
     };
   }

@@ -97,6 +97,50 @@ describe("the frontier predicted from a run", () => {
   });
 });
 
+describe("the gain of an adaptive schedule", () => {
+  const stretches = 2000;
+
+  /** A run in stretches of equal progress, whose noise scale is a function of the optimal steps made. */
+  function gainWhere(noiseScaleAt: (optimalSteps: number) => number): number | undefined {
+    const prediction = new FrontierPrediction();
+    const units = 64;
+    for (let stretch = 0; stretch < stretches; stretch += 1) {
+      const x = 1 / noiseScaleAt((stretch + 0.5) / stretches);
+      const progress = (x * units) / (1 + x * units);
+      prediction.add({ low: x, middle: x, high: x }, 1 / stretches / progress, units);
+    }
+    return prediction.estimate().adaptiveGain;
+  }
+
+  // The midpoint rule over 2000 stretches leaves less than 1e-4, most of it at the root's steep start.
+  test("is 24/25 where the noise scale grows with the root of the steps, and 8/9 where it grows with the steps", () => {
+    expect(gainWhere((s) => 100 * Math.sqrt(s))).toBeCloseTo(24 / 25, 4);
+    expect(gainWhere((s) => 100 * s)).toBeCloseTo(8 / 9, 4);
+  });
+
+  test("is 1 where the noise scale stays as it is, and never above", () => {
+    expect(gainWhere(() => 100)).toBeCloseTo(1, 12);
+    fc.assert(
+      fc.property(
+        fc.array(fc.double({ min: -0.01, max: 1, noNaN: true }), { minLength: 1, maxLength: 30 }),
+        (inverses) => {
+          const prediction = new FrontierPrediction();
+          for (const x of inverses) prediction.add({ low: x, middle: x, high: x }, 3, 64);
+          const { adaptiveGain } = prediction.estimate();
+          if (adaptiveGain !== undefined) expect(adaptiveGain).toBeLessThanOrEqual(1 + 1e-12);
+        },
+      ),
+      { seed: 1 },
+    );
+  });
+
+  test("is unknown while no signal was seen", () => {
+    const prediction = new FrontierPrediction();
+    prediction.add({ low: -1, middle: 0, high: 1 }, 1, 64);
+    expect(prediction.estimate().adaptiveGain).toBeUndefined();
+  });
+});
+
 describe("the recommended batch size", () => {
   const size = fc.double({ min: 0.1, max: 1e7, noNaN: true });
   const maybe = fc.option(fc.double({ min: 1, max: 1e6, noNaN: true }), { nil: undefined });
