@@ -3,6 +3,7 @@ import packageJson from "../package.json" with { type: "json" };
 import { demo } from "./demo/demo.ts";
 import { estimate } from "./estimate.ts";
 import { exportRun } from "./export.ts";
+import { frontier } from "./frontier.ts";
 import { prune } from "./prune.ts";
 import { runCommand } from "./run-command.ts";
 import { serve } from "./serve.ts";
@@ -18,7 +19,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 
 process.exitCode = await runCommand(
   process.argv.slice(2),
-  [serve, demo, estimate, exportRun, prune],
+  [serve, demo, estimate, frontier, exportRun, prune],
   packageJson.version,
   { input: process.stdin, output: process.stdout, messages: process.stderr, stop: stop.signal },
 );

@@ -40,6 +40,7 @@ async function train(order: TrainingOrder): Promise<void> {
     spoolDirectory: order.spoolDirectory,
     parts: 4,
     every: order.measureEvery,
+    layers: true,
     onWarning: (message) => tell({ kind: "warning", message }),
   });
   const stepsPerEpoch = Math.floor(digits.count / order.batchSize);
