@@ -1,4 +1,4 @@
-import { type PanelName, panelNames } from "@noisescale/charts";
+import { type PanelName, panelNames, panelsOf } from "@noisescale/charts";
 import { element } from "./element.ts";
 import { Figures } from "./figures.ts";
 import { LiveRun, type RunNow } from "./live-run.ts";
@@ -30,7 +30,12 @@ export function showRun(view: View, run: string): void {
     figures.show(now.snapshot);
     records.show(now);
     const { detail, snapshot, series } = now;
-    for (const card of cards.values()) card.show({ name: detail.name ?? detail.run, snapshot, series });
+    const data = { name: detail.name ?? detail.run, snapshot, series };
+    const shown = new Set(panelsOf(data));
+    for (const [panel, card] of cards) {
+      card.node.hidden = !shown.has(panel);
+      if (shown.has(panel)) card.show(data);
+    }
   };
 
   new LiveRun(run, signal, {

@@ -36,8 +36,10 @@ async function open(browser: Browser, address: string): Promise<number> {
   await page.goto(address, { waitUntil: "commit" });
   await page.waitForFunction(
     () =>
-      document.querySelectorAll("canvas").length === 4 &&
-      [...document.querySelectorAll("canvas")].every(({ width }) => width > 300) &&
+      document.querySelectorAll("section:not([hidden]) canvas").length === 4 &&
+      [...document.querySelectorAll<HTMLCanvasElement>("section:not([hidden]) canvas")].every(
+        ({ width }) => width > 300,
+      ) &&
       /\d/.test(document.querySelector(".figure-value")?.textContent ?? ""),
   );
   const elapsedMs = performance.now() - start;

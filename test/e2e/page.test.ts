@@ -56,7 +56,7 @@ describe("the page of a run that trains on real digits", () => {
     );
   });
 
-  test("draws the four panels, each with its numbers as text", async () => {
+  test("draws every panel, each with its numbers as text", async () => {
     const { page } = live;
     for (const panel of panelNames) {
       const section = page.getByRole("region", { name: panelTitle(panel) });

@@ -17,6 +17,7 @@ export {
   panelMissing,
   panelNames,
   panelSubtitle,
+  panelsOf,
   panelText,
   panelTitle,
 } from "./panels.ts";

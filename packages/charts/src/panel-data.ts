@@ -34,7 +34,18 @@ export interface PanelSnapshot {
     readonly calibrated: boolean;
     readonly learning_rate_factor: Known;
   };
+  /** Only where the hook measures layers. */
+  readonly layers?: Readonly<Record<string, LayerNumbers>>;
   readonly warnings: readonly { readonly code: string; readonly message: string }[];
+}
+
+/** One layer's noise scale. */
+export interface LayerNumbers {
+  readonly b_simple: Known;
+  readonly b_simple_low: Known;
+  readonly b_simple_high: Known;
+  /** This layer's part of the layers' summed tr Σ. */
+  readonly covariance_trace_share: Known;
 }
 
 export type SeriesColumnName =

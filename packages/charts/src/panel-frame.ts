@@ -19,7 +19,9 @@ export const fontFamily = '"Inter", system-ui, -apple-system, "Segoe UI", "DejaV
 /** An axis of a panel. */
 export type PanelAxis =
   | { readonly kind: "log"; readonly title: string; readonly range: LogRange }
-  | { readonly kind: "linear"; readonly title: string; readonly min: number; readonly max: number };
+  | { readonly kind: "linear"; readonly title: string; readonly min: number; readonly max: number }
+  /** A row a name, from the top; the first is at 0. */
+  | { readonly kind: "names"; readonly names: readonly string[] };
 
 /** What the panels have in common: axes, grid, labels at the lines, no animation, no legend. */
 export function panelFrame(
@@ -72,6 +74,7 @@ export function bandDatasets(lower: PanelPoint[], upper: PanelPoint[], color: st
 type PanelScale = NonNullable<NonNullable<PanelConfiguration["options"]>["scales"]>[string];
 
 function scale(axis: PanelAxis, theme: Theme, grid: boolean): NonNullable<PanelScale> {
+  if (axis.kind === "names") return namesScale(axis.names, theme);
   const { min, max } = axis.kind === "log" ? axis.range : axis;
   return {
     type: axis.kind === "log" ? "logarithmic" : "linear",
@@ -98,6 +101,27 @@ function scale(axis: PanelAxis, theme: Theme, grid: boolean): NonNullable<PanelS
           },
         }
       : {}),
+  };
+}
+
+function namesScale(names: readonly string[], theme: Theme): NonNullable<PanelScale> {
+  return {
+    type: "linear",
+    min: -0.5,
+    max: names.length - 0.5,
+    reverse: true,
+    border: { display: false },
+    grid: { display: false },
+    ticks: {
+      color: theme.ink,
+      padding: 6,
+      autoSkip: false,
+      font: { family: fontFamily, size: 12 },
+      callback: (value: string | number) => names[Number(value)] ?? "",
+    },
+    afterBuildTicks: (built: { ticks: { value: number }[] }) => {
+      built.ticks = names.map((_, value) => ({ value }));
+    },
   };
 }
 

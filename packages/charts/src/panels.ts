@@ -1,12 +1,13 @@
 import { type PanelData, type SeriesColumnName, unitWords } from "./panel-data.ts";
 import type { PanelConfiguration } from "./panel-frame.ts";
 import { frontierPanel, frontierText } from "./panels/frontier.ts";
+import { layersPanel, layersText } from "./panels/layers.ts";
 import { noiseScalePanel, noiseScaleText } from "./panels/noise-scale.ts";
 import { signalAndNoisePanel, signalAndNoiseText } from "./panels/signal-and-noise.ts";
 import { tradePanel, tradeText } from "./panels/trade.ts";
 import type { Theme } from "./theme.ts";
 
-export const panelNames = ["noise-scale", "frontier", "trade", "signal-and-noise"] as const;
+export const panelNames = ["noise-scale", "frontier", "trade", "signal-and-noise", "layers"] as const;
 export type PanelName = (typeof panelNames)[number];
 
 interface Panel {
@@ -68,7 +69,23 @@ const panels: Readonly<Record<PanelName, Panel>> = {
     text: signalAndNoiseText,
     missing: noValues("gradient_squared_norm", "covariance_trace"),
   },
+  layers: {
+    title: "Layers",
+    subtitle: () => "B_simple of each layer with its 95 % interval, by share of the noise tr Σ",
+    configuration: layersPanel,
+    text: layersText,
+    missing: (data) => (hasLayers(data) ? undefined : "The hook does not measure layers: turn them on with `layers`."),
+  },
 };
+
+function hasLayers({ snapshot }: PanelData): boolean {
+  return Object.keys(snapshot.layers ?? {}).length > 0;
+}
+
+/** The panels that a run has: that of its layers only where they are measured. */
+export function panelsOf(data: PanelData): readonly PanelName[] {
+  return panelNames.filter((panel) => panel !== "layers" || hasLayers(data));
+}
 
 export function isPanelName(name: string): name is PanelName {
   return panelNames.some((panel) => panel === name);

@@ -44,6 +44,11 @@ export const snapshot: PanelSnapshot = {
     calibrated: false,
     learning_rate_factor: 1.5,
   },
+  layers: {
+    "2": { b_simple: 90, b_simple_low: 60, b_simple_high: 140, covariance_trace_share: 0.2 },
+    hidden: { b_simple: 500, b_simple_low: 300, b_simple_high: 900, covariance_trace_share: 0.75 },
+    __proto___bias: { b_simple: null, b_simple_low: 700, b_simple_high: null, covariance_trace_share: 0.05 },
+  },
   warnings: [{ code: "uncalibrated", message: "Rests on B_simple alone." }],
 };
 
@@ -67,6 +72,7 @@ export const notIdentifiable: PanelSnapshot = {
 /** Declared, and nothing measured. */
 export const unmeasured: PanelSnapshot = {
   ...notIdentifiable,
+  layers: {},
   step: null,
   measurements: 0,
   batch_size: null,

@@ -7,6 +7,7 @@ import {
   panelMissing,
   panelNames,
   panelSubtitle,
+  panelsOf,
   panelText,
 } from "../src/index.ts";
 import { data, notIdentifiable, series, snapshot, unmeasured } from "./panel-fixture.ts";
@@ -176,5 +177,19 @@ describe("trade panel", () => {
     expect(panelMissing("trade", { ...data, snapshot: notIdentifiable })).toBe(
       "The signal cannot be told from zero yet.",
     );
+  });
+});
+
+describe("the panel of the layers", () => {
+  it("names them by share of the noise, the largest first, whatever order the object has", () => {
+    expect(panelText("layers", data)).toBe(
+      "hidden: 500 examples, 75 % of the noise; 2: 90 examples, 20 % of the noise; __proto___bias: at least 700 examples, 5.0 % of the noise.",
+    );
+  });
+
+  it("is one of a run's panels only where layers are measured", () => {
+    expect(panelsOf(data)).toContain("layers");
+    const { layers: _, ...without } = data.snapshot;
+    expect(panelsOf({ ...data, snapshot: without })).not.toContain("layers");
   });
 });

@@ -2,7 +2,7 @@ import {
   type PanelData,
   type PanelName,
   panelColumns,
-  panelNames,
+  panelsOf,
   panelTitle,
   summaryMarkdown,
 } from "@noisescale/charts";
@@ -63,7 +63,7 @@ export class RunPanels {
   ): Promise<PanelFile[]> {
     return Promise.all(
       contentTypes.flatMap((contentType) =>
-        panelNames.map(async (panel) => ({
+        panelsOf(data).map(async (panel) => ({
           panel,
           title: panelTitle(panel),
           contentType,
