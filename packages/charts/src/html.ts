@@ -1,84 +1,47 @@
-import { existsSync, readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { headline } from "./headline.ts";
 import type { PanelData } from "./panel-data.ts";
 import { type PanelName, panelMissing, panelSubtitle, panelText, panelTitle } from "./panels.ts";
-
-const bundle = fileURLToPath(new URL("../dist/bundle/panels.js", import.meta.url));
-let script: string | undefined;
+import { renderStandalonePage } from "./standalone-page.ts";
+import type { SweepData } from "./sweep-data.ts";
+import { panelsOfSweep, sweepHeadline, sweepPanels } from "./sweep-panels.ts";
 
 /**
- * One HTML page with script and data inside: it opens from a disk, from an artifact store, or in a sandboxed frame without
- * a network. Names are text, never markup.
+ * Panels of a run as one HTML page with script and data inside. Names are text, never markup.
  *
  * @throws Error where the script was not bundled
  */
 export function renderPanelHtml(panels: readonly PanelName[], data: PanelData): string {
   const { sentence, basis } = headline(data.snapshot);
-  const name = escapeHtml(data.name);
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>Noise scale: ${name}</title>
-<style>${style}</style>
-</head>
-<body>
-<p class="name">${name}</p>
-<h1>${escapeHtml(sentence)}</h1>
-<p>${escapeHtml(basis)}</p>
-<main>
-${panels.map((panel) => section(panel, data)).join("\n")}
-</main>
-<script type="application/json" id="panel-data">${scriptText(JSON.stringify(data))}</script>
-<script>${panelScript()}</script>
-</body>
-</html>
-`;
+  return renderStandalonePage({
+    name: data.name,
+    headline: sentence,
+    basis,
+    panels: panels.map((panel) => ({
+      panel,
+      title: panelTitle(panel),
+      subtitle: panelSubtitle(panel, data),
+      text: panelText(panel, data),
+      missing: panelMissing(panel, data),
+    })),
+    data: { element: "panel-data", content: data },
+  });
 }
 
-function section(panel: PanelName, data: PanelData): string {
-  const missing = panelMissing(panel, data);
-  const text = escapeHtml(panelText(panel, data));
-  return `<section>
-<h2>${escapeHtml(panelTitle(panel))}</h2>
-<p>${escapeHtml(panelSubtitle(panel, data))}</p>
-${missing === undefined ? `<div class="chart"><canvas data-panel="${panel}" role="img" aria-label="${text}"></canvas></div>` : `<p class="missing">${escapeHtml(missing)}</p>`}
-<p class="text">${text}</p>
-</section>`;
+/**
+ * Panels of a sweep as one HTML page with script and data inside. Names are text, never markup.
+ *
+ * @throws Error where the script was not bundled
+ */
+export function renderSweepHtml(data: SweepData): string {
+  const { sentence, basis } = sweepHeadline(data);
+  return renderStandalonePage({
+    name: data.name,
+    headline: sentence,
+    basis,
+    panels: panelsOfSweep(data).map((panel) => {
+      const { title, subtitle, text } = sweepPanels[panel];
+      return { panel, title, subtitle, text: text(data), missing: undefined };
+    }),
+    data: { element: "sweep-data", content: data },
+  });
 }
-
-function panelScript(): string {
-  if (script === undefined) {
-    if (!existsSync(bundle)) throw new Error("The panels' script is not built: run `pnpm run bundle` in the checkout.");
-    script = readFileSync(bundle, "utf8").replaceAll("</script", "<\\/script");
-  }
-  return script;
-}
-
-/** JSON inside a script element: no text of it can end the element or start a comment. */
-function scriptText(json: string): string {
-  return json.replace(/[<>&\u2028\u2029]/g, (mark) => `\\u${mark.charCodeAt(0).toString(16).padStart(4, "0")}`);
-}
-
-function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (mark) => `&#${mark.charCodeAt(0)};`);
-}
-
-const style = `
-:root { --background: #fbfbfa; --card: #fff; --ink: #1b1f24; --muted: #5c6370; --line: #e2e5e9; }
-@media (prefers-color-scheme: dark) { :root { --background: #0f1216; --card: #171b21; --ink: #eceef2; --muted: #a3abb9; --line: #2c323b; } }
-* { box-sizing: border-box; }
-body { margin: 0; padding: 16px; background: var(--background); color: var(--ink); font: 15px/1.5 Inter, system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
-h1 { font-size: 1.4rem; line-height: 1.25; margin: 0 0 4px; max-width: 40em; text-wrap: balance; }
-h2 { font-size: 1rem; margin: 0; }
-p { color: var(--muted); margin: 0 0 12px; max-width: 70ch; overflow-wrap: anywhere; }
-.name { margin: 0; }
-main { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); gap: 16px; }
-section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 14px 16px; min-width: 0; }
-section p { font-size: 0.85rem; margin: 0 0 8px; }
-.chart { position: relative; height: 300px; }
-.missing { display: grid; place-items: center; height: 300px; text-align: center; }
-`;

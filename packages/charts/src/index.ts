@@ -21,4 +21,13 @@ export {
   panelText,
   panelTitle,
 } from "./panels.ts";
+export type { SweepData, SweepTarget } from "./sweep-data.ts";
+export {
+  panelsOfSweep,
+  type SweepPanel,
+  type SweepPanelName,
+  sweepHeadline,
+  sweepPanelNames,
+  sweepPanels,
+} from "./sweep-panels.ts";
 export { darkTheme, lightTheme, type Theme } from "./theme.ts";

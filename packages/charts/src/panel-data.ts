@@ -26,6 +26,8 @@ export interface PanelSnapshot {
     readonly critical_batch_size: Known;
     readonly critical_batch_size_low: Known;
     readonly critical_batch_size_high: Known;
+    /** γ of a batch size that follows the noise scale. */
+    readonly adaptive_gain: Known;
   };
   readonly recommendation: {
     readonly batch_size: Known;

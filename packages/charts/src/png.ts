@@ -1,77 +1,30 @@
-import { createRequire } from "node:module";
-import { createCanvas, GlobalFonts } from "@napi-rs/canvas";
-import { Chart } from "./chart.ts";
 import type { PanelData } from "./panel-data.ts";
-import { fontFamily } from "./panel-frame.ts";
 import { type PanelName, panelConfiguration, panelMissing, panelSubtitle, panelTitle } from "./panels.ts";
-import { lightTheme, type Theme } from "./theme.ts";
+import { type PictureOptions, renderPicture } from "./picture.ts";
+import type { SweepData } from "./sweep-data.ts";
+import { type SweepPanelName, sweepPanels } from "./sweep-panels.ts";
 
-const require = createRequire(import.meta.url);
-// The same letters on every machine, those without any font included.
-for (const file of [
-  require.resolve("inter-ui/web/Inter-Regular.woff2"),
-  require.resolve("inter-ui/web/Inter-SemiBold.woff2"),
-]) {
-  GlobalFonts.registerFromPath(file, "Inter");
-}
+export type { PictureOptions } from "./picture.ts";
 
-export interface PictureOptions {
-  readonly theme?: Theme;
-  /** [CSS pixels] */
-  readonly width?: number;
-  /** [CSS pixels] */
-  readonly height?: number;
-  /** Pixels of the picture a CSS pixel. */
-  readonly pixelRatio?: number;
-}
-
-const header = 62;
-const padding = 16;
-const lineHeight = 21;
-
-/** A panel as a PNG with its title; 720 × 440 CSS pixels at twice the pixels unless said otherwise. */
+/** A panel as a PNG with its title. */
 export function renderPanelPng(panel: PanelName, data: PanelData, options: PictureOptions = {}): Uint8Array {
-  const { theme = lightTheme, width = 720, height = 440, pixelRatio = 2 } = options;
-  const picture = createCanvas(width * pixelRatio, height * pixelRatio);
-  const context = picture.getContext("2d");
-  context.scale(pixelRatio, pixelRatio);
-  context.fillStyle = theme.background;
-  context.fillRect(0, 0, width, height);
-  context.textBaseline = "top";
-  context.fillStyle = theme.ink;
-  context.font = `600 16px ${fontFamily}`;
-  context.fillText(`${panelTitle(panel)} · ${data.name}`, padding, 14, width - 2 * padding);
-  context.fillStyle = theme.muted;
-  context.font = `400 12px ${fontFamily}`;
   const missing = panelMissing(panel, data);
-  context.fillText(panelSubtitle(panel, data), padding, 37, width - 2 * padding);
-  if (missing !== undefined) {
-    context.font = `400 14px ${fontFamily}`;
-    context.textAlign = "center";
-    const lines = wrapped(missing, width * 0.7, (text) => context.measureText(text).width);
-    const top = header + (height - header - lines.length * lineHeight) / 2;
-    for (const [index, line] of lines.entries()) context.fillText(line, width / 2, top + index * lineHeight);
-  } else {
-    const [chartWidth, chartHeight] = [width - padding, height - header - 6];
-    const canvas = createCanvas(chartWidth, chartHeight);
-    const configuration = panelConfiguration(panel, data, theme);
-    const chart = new Chart(canvas as unknown as HTMLCanvasElement, {
-      ...configuration,
-      options: { ...configuration.options, responsive: false, devicePixelRatio: pixelRatio },
-    });
-    context.drawImage(canvas, padding / 2, header, chartWidth, chartHeight);
-    chart.destroy();
-  }
-  return picture.toBuffer("image/png");
+  return renderPicture(
+    {
+      title: panelTitle(panel),
+      name: data.name,
+      subtitle: panelSubtitle(panel, data),
+      content: missing === undefined ? { draw: (theme) => panelConfiguration(panel, data, theme) } : { missing },
+    },
+    options,
+  );
 }
 
-/** A sentence in lines that are no wider than that. */
-function wrapped(sentence: string, width: number, measure: (text: string) => number): string[] {
-  const lines: string[] = [];
-  for (const word of sentence.split(" ")) {
-    const line = lines.at(-1);
-    if (line !== undefined && measure(`${line} ${word}`) <= width) lines[lines.length - 1] = `${line} ${word}`;
-    else lines.push(word);
-  }
-  return lines;
+/** A panel of a sweep as a PNG with its title. */
+export function renderSweepPng(panel: SweepPanelName, data: SweepData, options: PictureOptions = {}): Uint8Array {
+  const { title, subtitle, configuration } = sweepPanels[panel];
+  return renderPicture(
+    { title, name: data.name, subtitle, content: { draw: (theme) => configuration(data, theme) } },
+    options,
+  );
 }

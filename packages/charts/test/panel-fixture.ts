@@ -36,6 +36,7 @@ export const snapshot: PanelSnapshot = {
     critical_batch_size: 200,
     critical_batch_size_low: 150,
     critical_batch_size_high: 260,
+    adaptive_gain: 0.9025,
   },
   recommendation: {
     batch_size: 416,
@@ -89,6 +90,7 @@ export const unmeasured: PanelSnapshot = {
     critical_batch_size: null,
     critical_batch_size_low: null,
     critical_batch_size_high: null,
+    adaptive_gain: null,
   },
   recommendation: { ...notIdentifiable.recommendation, batch_size_low: null },
   warnings: [],

@@ -193,3 +193,16 @@ describe("the panel of the layers", () => {
     expect(panelsOf({ ...data, snapshot: without })).not.toContain("layers");
   });
 });
+
+describe("the frontier's words", () => {
+  it("say what a batch that follows the noise scale would save, where it saves anything: 1 + √γ", () => {
+    const withGain = (gain: number | null) =>
+      panelText("frontier", {
+        ...data,
+        snapshot: { ...snapshot, predicted: { ...snapshot.predicted, adaptive_gain: gain } },
+      });
+    expect(withGain(0.9025)).toContain("With a batch that follows the noise scale both would be 1.95× the least.");
+    expect(withGain(0.9999)).not.toContain("follows");
+    expect(withGain(null)).not.toContain("follows");
+  });
+});

@@ -1,5 +1,6 @@
 import {
   type BriefSnapshot,
+  ingestCountsSchema,
   ingestResultSchema,
   type Rejection,
   rejectionSchema,
@@ -177,14 +178,18 @@ export class Delivery {
     const outcome = await this.#send("POST", "/measurements", { measurements });
     if (outcome.kind === "refused" && outcome.status === 413) return this.#sendInHalves(measurements, outcome.detail);
     this.#continueIfDone(outcome, "measurements");
-    const result = ingestResultSchema.safeParse(outcome.kind === "done" ? outcome.body : undefined);
-    if (!result.success) {
-      const { url } = this.#options;
+    const body = outcome.kind === "done" ? outcome.body : undefined;
+    const { url } = this.#options;
+    const counts = ingestCountsSchema.safeParse(body);
+    if (!counts.success) {
       return this.#warn("answer", `${url} answered in a form that this client does not know: update one of the two.`);
     }
-    this.#counts.delivered += result.data.accepted + result.data.duplicates;
-    this.snapshot = result.data.snapshot;
-    this.#countRejected(result.data.rejected, (index) => `step ${measurements[index]?.step}`);
+    this.#counts.delivered += counts.data.accepted + counts.data.duplicates;
+    this.#countRejected(counts.data.rejected, (index) => `step ${measurements[index]?.step}`);
+    const whole = ingestResultSchema.safeParse(body);
+    if (whole.success) this.snapshot = whole.data.snapshot;
+    else
+      this.#warn("snapshot", `${url} is of another version: its estimates are not understood here. Records do arrive.`);
   }
 
   async #sendInHalves(measurements: readonly StampedMeasurement[], detail: string): Promise<void> {

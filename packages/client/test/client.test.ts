@@ -62,6 +62,19 @@ describe("the client", () => {
     expect(client.stats).toMatchObject({ recorded: 6, delivered: 5, waiting: 0, dropped: 0, state: "idle" });
   });
 
+  it("counts what a collector of a later version took, and says that its estimates are not understood", async () => {
+    collector.script.push(
+      answer(201, {}),
+      answer(200, { accepted: 2, duplicates: 0, rejected: [], snapshot: { ...snapshotAt(1), colour: "red" } }),
+    );
+    const client = clientOf();
+    for (const step of steps(0, 2)) client.record(measurement(step));
+    expect(await client.flush()).toBe(true);
+    expect(client.stats).toMatchObject({ delivered: 2, waiting: 0, failures: 0 });
+    expect(client.snapshot).toBeUndefined();
+    expect(warnings.join()).toContain("of another version");
+  });
+
   it("takes its attempt from the start of the process", () => {
     expect(clientOf().attempt).toBe(clientOf().attempt);
     expect(Math.abs(clientOf().attempt - (Date.now() - process.uptime() * 1000))).toBeLessThan(60_000);

@@ -109,7 +109,7 @@ export function snapshotAt(step: number | null): object {
     gradient_squared_norm: null,
     covariance_trace: null,
     efficiency: null,
-    predicted: { ...nothing, ...bounds, basis: "b_simple" },
+    predicted: { ...nothing, ...bounds, adaptive_gain: null, basis: "b_simple" },
     recommendation: {
       batch_size: null,
       batch_size_low: null,

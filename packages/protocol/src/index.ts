@@ -26,6 +26,7 @@ export {
 export {
   type BriefSnapshot,
   type IngestResult,
+  ingestCountsSchema,
   ingestResultSchema,
   type Snapshot,
   snapshotSchema,

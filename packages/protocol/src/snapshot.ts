@@ -95,11 +95,14 @@ export const snapshotSchema = briefSnapshotSchema.extend({
 });
 export type Snapshot = z.infer<typeof snapshotSchema>;
 
+const ingestCounts = { accepted: z.number(), duplicates: z.number(), rejected: z.array(rejectionSchema) };
+
+/** What a sender must understand of the answer, also from a collector of a later version whose snapshot says more. */
+export const ingestCountsSchema = z.object(ingestCounts);
+
 /** Answer to `POST …/measurements`. */
 export const ingestResultSchema = z.strictObject({
-  accepted: z.number(),
-  duplicates: z.number(),
-  rejected: z.array(rejectionSchema),
+  ...ingestCounts,
   snapshot: z.union([snapshotSchema, briefSnapshotSchema]),
 });
 export type IngestResult = z.infer<typeof ingestResultSchema>;

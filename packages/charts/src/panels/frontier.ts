@@ -1,6 +1,6 @@
 import type { LineLabel } from "../line-labels.ts";
 import { logRange } from "../log-axis.ts";
-import { estimateText, numberText, shortText } from "../number-text.ts";
+import { estimateText, numberText, shortText, timesText } from "../number-text.ts";
 import { type PanelData, unitWords } from "../panel-data.ts";
 import { bandDatasets, lineDataset, type PanelConfiguration, type PanelPoint, panelFrame } from "../panel-frame.ts";
 import type { Theme } from "../theme.ts";
@@ -63,11 +63,18 @@ export function frontierPanel({ snapshot }: PanelData, theme: Theme): PanelConfi
 }
 
 export function frontierText({ snapshot }: PanelData): string {
-  const { min_steps: steps, min_units: units, critical_batch_size: critical } = snapshot.predicted;
+  const { min_steps: steps, min_units: units, critical_batch_size: critical, adaptive_gain: gain } = snapshot.predicted;
   if (steps === null || units === null || critical === null || critical === 0) {
     return "The frontier cannot be predicted yet.";
   }
-  return `This run's progress takes at least ${estimateText(steps)} steps and ${estimateText(units)} ${unitWords[snapshot.unit]}; both double at a batch of ${estimateText(critical)}. Predicted from B_simple, not from a sweep.`;
+  return `This run's progress takes at least ${estimateText(steps)} steps and ${estimateText(units)} ${unitWords[snapshot.unit]}; both double at a batch of ${estimateText(critical)}. ${adaptiveText(gain)}Predicted from B_simple, not from a sweep.`;
+}
+
+/** At the knee each costs 1 + √γ times its least, where one fixed batch size costs twice the least. */
+function adaptiveText(gain: number | null): string {
+  if (gain === null) return "";
+  const times = timesText(1 + Math.sqrt(gain));
+  return times === timesText(2) ? "" : `With a batch that follows the noise scale both would be ${times} the least. `;
 }
 
 function frontierOf(minSteps: number | null, minUnits: number | null): Frontier | undefined {
