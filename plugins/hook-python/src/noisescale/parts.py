@@ -1,0 +1,66 @@
+"""The one form in which every way of splitting a batch goes on the wire."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from noisescale.wire import MeasurementBig, MeasurementSmall
+
+
+class PartSums(NamedTuple):
+    """Sums over the K parts of a batch: all that the two batch sizes depend on.
+
+    Attributes:
+        parts: K.
+        units: Σ n_k, the units of the whole batch.
+        weight: W = Σ w_k.
+        squared_weight: q = Σ w_k².
+        variance: c = Σ w_k²/n_k [1/units].
+    """
+
+    parts: int
+    units: float
+    weight: float
+    squared_weight: float
+    variance: float
+
+
+def sum_parts(units: Sequence[float], weights: Sequence[float]) -> PartSums:
+    """Sums of K parts.
+
+    Args:
+        units: n_k, length K, units of each part.
+        weights: w_k, length K, the factor of each part's mean loss.
+    """
+    pairs = list(zip(units, weights, strict=True))
+    return PartSums(
+        parts=len(pairs),
+        units=sum(units),
+        weight=sum(weights),
+        squared_weight=sum(w * w for w in weights),
+        variance=sum(w * w / n for n, w in pairs),
+    )
+
+
+def small_and_big(sums: PartSums, small_sum: float, big: float) -> tuple[MeasurementSmall, MeasurementBig]:
+    """Squared norms and batch sizes of parts that may differ in size and weight.
+
+    With h_k = w_k·(mean gradient of part k), A = Σ|h_k|² and Bg = |Σ h_k|²:
+
+        small = {squared norm A/q, batch size q/c},   big = {squared norm Bg/W², batch size W²/c}
+
+    for which E = |G|² + tr Σ/b holds exactly, so that the estimators of McCandlish et al. 2018, arXiv:1812.06162,
+    appendix A.1 stay unbiased. K equal parts of b units give b and K·b.
+
+    Args:
+        sums: Of the parts.
+        small_sum: A [gradient²].
+        big: Bg [gradient²].
+    """
+    return (
+        {
+            "batch_size": sums.squared_weight / sums.variance,
+            "squared_norm": small_sum / sums.squared_weight,
+            "count": sums.parts,
+        },
+        {"batch_size": sums.weight**2 / sums.variance, "squared_norm": big / sums.weight**2},
+    )

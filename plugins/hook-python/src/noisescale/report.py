@@ -1,0 +1,82 @@
+"""Hands measurements and events to the sink, counts them, and keeps every failure away from the training."""
+
+import logging
+import time
+from collections import Counter
+from typing import Literal
+
+from noisescale.sinks import Sink
+from noisescale.wire import Measurement, RunEvent
+
+_log = logging.getLogger("noisescale")
+
+EventCode = Literal[
+    "batch-norm",
+    "hook-failed",
+    "lbfgs",
+    "not-finite",
+    "one-part",
+    "parts-changed",
+    "part-sizes",
+    "data-parallel",
+    "run-ended",
+    "sink-failed",
+]
+"""Why a step gave no measurement, or what to know about those it gave; the collector gets the same codes."""
+
+_SAID = {
+    "batch-norm": (
+        "batch normalisation couples the examples of a micro-batch, so that the noise scale is that of small parts; "
+        "a larger micro-batch lessens it"
+    ),
+    "hook-failed": "the hook failed and measures no further; the training goes on as it would without it",
+    "lbfgs": "LBFGS runs many backward passes a step, which are no parts of one batch: nothing is measured",
+    "one-part": (
+        "each step has a single backward pass, and one part says nothing about the noise: accumulate over two or more "
+        "micro-batches, or split the batch with noisescale.backward(loss_fn, batch, chunks=4)"
+    ),
+    "part-sizes": "watcher.part was called for some parts of a step and not for others: that step is left out",
+    "data-parallel": "gradients that are reduced over processes are not measured here: nothing is measured",
+}
+
+
+class Report:
+    """Counts and passes on; says each code once."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+        self.last: Measurement | None = None
+        self.measurements = 0
+        self._counts: Counter[str] = Counter()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How often each code came."""
+        return dict(self._counts)
+
+    def measured(self, measurement: Measurement) -> None:
+        """Passes a measurement on."""
+        self.last = measurement
+        self.measurements += 1
+        try:
+            self.sink.record(measurement)
+        except Exception:
+            self._sink_failed()
+
+    def event(
+        self, step: int, kind: Literal["dropped", "warning", "unavailable", "finished", "failed"], code: EventCode
+    ) -> None:
+        """Counts an event, passes it on, and says it the first time."""
+        self._counts[code] += 1
+        if self._counts[code] == 1 and code in _SAID:
+            _log.warning("noisescale: %s", _SAID[code])
+        event: RunEvent = {"step": max(0, step), "time_ms": time.time() * 1000, "kind": kind, "code": code, "count": 1}
+        try:
+            self.sink.event(event)
+        except Exception:
+            self._sink_failed()
+
+    def _sink_failed(self) -> None:
+        self._counts["sink-failed"] += 1
+        if self._counts["sink-failed"] == 1:
+            _log.warning("noisescale: the sink failed; further failures are only counted", exc_info=True)

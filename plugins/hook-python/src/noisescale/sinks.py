@@ -1,0 +1,115 @@
+"""Where measurements go: the collector, a file, or a function."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from noisescale.collector import Collector
+from noisescale.delivery import Delivery
+from noisescale.spool import Spool
+from noisescale.wire import BriefSnapshot, Measurement, RunDeclaration, RunEvent
+
+DEFAULT_URL = "http://127.0.0.1:7677"
+
+
+class Sink(Protocol):
+    """Takes what a hook saw. What it raises is counted, and never reaches the training."""
+
+    @property
+    def snapshot(self) -> BriefSnapshot | None:
+        """The collector's last answer; None where no collector answers."""
+
+    def record(self, measurement: Measurement) -> None:
+        """Takes one measurement."""
+
+    def event(self, event: RunEvent) -> None:
+        """Takes one event."""
+
+    def flush(self, deadline_seconds: float = 5.0) -> bool:
+        """Returns whether everything has arrived."""
+
+    def close(self, deadline_seconds: float = 5.0) -> bool:
+        """Flushes and ends."""
+
+
+class FileSink:
+    """Appends NDJSON, one measurement a line, that `noisescale estimate` reads. The first line declares the run."""
+
+    snapshot = None
+
+    def __init__(self, path: Path, run: str, declaration: RunDeclaration) -> None:
+        self._process = os.getpid()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a", buffering=1)
+        if self._file.tell() == 0:
+            self._file.write(json.dumps({"run": {**declaration, "name": declaration.get("name", run)}}) + "\n")
+
+    def record(self, measurement: Measurement) -> None:
+        """Writes one line."""
+        if os.getpid() == self._process:
+            self._file.write(json.dumps(measurement, allow_nan=False) + "\n")
+
+    def event(self, event: RunEvent) -> None:
+        """Events have no place in a file of measurements; `watcher.counts` holds them."""
+
+    def flush(self, deadline_seconds: float = 5.0) -> bool:
+        """Every line is written as it comes."""
+        return True
+
+    def close(self, deadline_seconds: float = 5.0) -> bool:
+        """Closes the file."""
+        self._file.close()
+        return True
+
+
+class FunctionSink:
+    """Calls a function with each measurement, in the thread that trains."""
+
+    snapshot = None
+
+    def __init__(self, function: Callable[[Measurement], object]) -> None:
+        self._function = function
+
+    def record(self, measurement: Measurement) -> None:
+        """Calls the function."""
+        self._function(measurement)
+
+    def event(self, event: RunEvent) -> None:
+        """Events are counted in `watcher.counts` alone."""
+
+    def flush(self, deadline_seconds: float = 5.0) -> bool:
+        """Nothing waits."""
+        return True
+
+    def close(self, deadline_seconds: float = 5.0) -> bool:
+        """Nothing to end."""
+        return True
+
+
+def sink_of(
+    given: str | os.PathLike[str] | Callable[[Measurement], object] | None,
+    run: str,
+    declaration: RunDeclaration,
+    spool_directory: str | os.PathLike[str] | None = None,
+) -> Sink:
+    """Makes a sink from what the user gave.
+
+    Args:
+        given: A collector's address (http://…), a path (NDJSON), a function, or None: `NOISESCALE_URL`, else the
+            collector of this machine.
+        run: Name of the run.
+        declaration: What the collector is told of the run.
+        spool_directory: Where records wait while the collector is away; `.noisescale/spool` where it is None.
+
+    Raises:
+        ValueError: If the address is none.
+    """
+    if callable(given):
+        return FunctionSink(given)
+    target = os.fspath(given) if given is not None else os.environ.get("NOISESCALE_URL") or DEFAULT_URL
+    if given is not None and "://" not in target:
+        return FileSink(Path(target), run, declaration)
+    spool = Spool(Path(spool_directory or ".noisescale/spool"))
+    return Delivery(Collector(target), run, declaration, spool)
