@@ -1,9 +1,19 @@
-import { estimateText } from "@noisescale/charts";
+import { estimateText, type Unit, unitWords } from "@noisescale/charts";
 import type { FrontierFits } from "./frontier-fits.ts";
 
 /** Fitted frontiers as a table with its notes, for a terminal. */
-export function frontierText({ fits, powerLaw }: FrontierFits): string {
-  const header = ["target", "critical batch size", "", "least steps", "", "least units", "", "residual", "runs"];
+export function frontierText({ fits, powerLaw }: FrontierFits, unit: Unit): string {
+  const header = [
+    "target",
+    "critical batch size",
+    "",
+    "least steps",
+    "",
+    `least ${unitWords[unit]}`,
+    "",
+    "residual",
+    "runs",
+  ];
   const rows = fits.map((fit) => [
     String(fit.target),
     estimateText(fit.criticalBatchSize),
@@ -35,7 +45,7 @@ export function frontierText({ fits, powerLaw }: FrontierFits): string {
     line(header),
     ...rows.map(line),
     "",
-    `In brackets: 95 % intervals, from ${[...basis].map((intervals) => (intervals === "seeds" ? "the seeds" : "the fit's residuals")).join(" or ")}. At the critical batch size both steps and units are twice the least.`,
+    `In brackets: 95 % intervals, from ${[...basis].map((intervals) => (intervals === "seeds" ? "the seeds" : "the fit's residuals")).join(" or ")}. At the critical batch size both steps and ${unitWords[unit]} are twice the least.`,
     powerLaw.fitted
       ? `Over the targets: critical batch size = ${estimateText(powerLaw.criticalBatchSizeAtOne)} / loss^(1/${powerLaw.alpha.toPrecision(3)}), if the target is a loss.`
       : powerLaw.reason,

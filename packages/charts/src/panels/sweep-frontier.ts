@@ -53,7 +53,8 @@ export function sweepFrontierPanel({ targets, unit }: SweepData, theme: Theme): 
       ...targets.map((target) => ring(pointAt(target, target.criticalBatchSize), theme)),
       ...dots.map((points) => scatter(points, theme.ink, theme.ink)),
       ...leftOut.map((points) => scatter(points, theme.muted, "transparent")),
-      ...curves.map((curve) => lineDataset(curve, theme.blue)),
+      // Straight pieces would be drawn by whole columns of pixels, with steps where the curve is steep.
+      ...curves.map((curve) => lineDataset(curve, theme.blue, { cubicInterpolationMode: "monotone" })),
       ...targets.flatMap(band),
     ],
     x: { kind: "log", title: "optimizer steps", range: range.x },
