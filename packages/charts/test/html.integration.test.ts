@@ -4,10 +4,11 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { renderPanelHtml } from "../src/html.ts";
+import { renderPanelHtml, renderSweepHtml } from "../src/html.ts";
 import { headline, panelNames, panelTitle } from "../src/index.ts";
 import { launchBrowser } from "./browser.ts";
 import { data, hostileName, unmeasured } from "./panel-fixture.ts";
+import { sweep } from "./sweep-fixture.ts";
 
 let browser: Browser;
 let directory: string;
@@ -116,5 +117,22 @@ describe("page that stands alone", () => {
     expect(await page.locator(".missing").count()).toBe(panelNames.length);
     expect(errors).toEqual([]);
     await page.close();
+  });
+
+  it("draws the panels of a sweep, with its name as text", async () => {
+    for (const options of [
+      { width: 1240, dark: false },
+      { width: 400, dark: true },
+    ]) {
+      const { page, errors, requests } = await open(renderSweepHtml({ ...sweep, name: hostileName }), options);
+      const colours = await page.evaluate(coloursDrawn);
+      expect(colours).toHaveLength(2);
+      expect(Math.min(...colours)).toBeGreaterThan(10);
+      expect(await page.locator(".name").textContent()).toBe(hostileName);
+      expect(await page.locator("img").count()).toBe(0);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(options.width);
+      expect({ errors, requests }).toEqual({ errors: [], requests: [] });
+      await page.close();
+    }
   });
 });

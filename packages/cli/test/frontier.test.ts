@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -139,6 +139,26 @@ describe("noisescale frontier", () => {
     expect(code).toBe(1);
     expect(messages).toMatch(reason);
     expect(messages).not.toMatch(/\.ts:\d/);
+  });
+
+  test("writes the frontiers and the critical batch size against the loss as pictures, in the words of the unit", async () => {
+    const [png, lossPng] = [join(directory, "frontier.png"), join(directory, "loss.png")];
+    const { code, output } = await run([header, ...sweep], "--png", png, "--loss-png", lossPng, "--unit", "token");
+    expect(code).toBe(0);
+    expect(output).toContain("least tokens");
+    for (const file of [png, lossPng]) {
+      expect((await readFile(file)).subarray(1, 4).toString()).toBe("PNG");
+    }
+  });
+
+  test("names a picture that cannot be made or written, after the answer", async () => {
+    const one = await run([header, ...sweep.slice(0, 30)], "--loss-png", join(directory, "none.png"));
+    expect(one.code).toBe(1);
+    expect(one.output).toContain("critical batch size");
+    expect(one.messages).toMatch(/--loss-png needs two targets/);
+    const unwritable = await run([header, ...sweep], "--png", join(directory, "no-folder", "a.png"));
+    expect(unwritable).toMatchObject({ code: 1, messages: expect.stringMatching(/a\.png cannot be written: ENOENT/) });
+    expect((await run([header, ...sweep], "--unit", "word")).code).toBe(2);
   });
 
   test("a missing file is named, a wrong command line is exit code 2", async () => {
