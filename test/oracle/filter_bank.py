@@ -14,21 +14,21 @@ from scipy.special import ndtr
 Array = np.ndarray
 
 WARM_UP = 20
-# level noise, drift noise, drift standard deviation at a start, drift damping, prior weight
+# level noise, drift noise, drift standard deviation at a start, drift damping, prior weight, widening
 EXPERTS = np.array(
     [
-        [0.0, 0.0, 0.0, 0.0, 45.0],
-        [0.0025, 0.0, 0.0, 0.0, 2.0],
-        [0.007, 0.0, 0.0, 0.0, 0.5],
-        [0.02, 0.0, 0.0, 0.0, 0.8],
-        [0.04, 0.0, 0.0, 0.0, 0.1],
-        [0.5, 0.0, 0.0, 0.0, 0.2],
-        [0.0, 1.25e-5, 0.002, 1.0, 8.0],
-        [0.0, 5e-5, 0.0015, 0.998, 0.5],
-        [0.0, 9e-5, 0.0045, 0.995, 0.8],
+        [0.0, 0.0, 0.0, 0.0, 35.0, 1.0],
+        [0.0025, 0.0, 0.0, 0.0, 2.0, 1.0],
+        [0.007, 0.0, 0.0, 0.0, 0.5, 1.0],
+        [0.02, 0.0, 0.0, 0.0, 0.8, 1.0],
+        [0.04, 0.0, 0.0, 0.0, 0.1, 1.0],
+        [0.5, 0.0, 0.0, 0.0, 0.2, 1.0],
+        [0.0, 1.25e-5, 0.002, 1.0, 8.0, 1.0],
+        [0.0, 9e-5, 0.0045, 0.995, 0.8, 1.0],
+        [0.0, 1.5e-4, 0.0015, 0.998, 1.0, 1.1],
     ]
 )
-OMEGA, DRIFT_NOISE, DRIFT_SD, PHI, PRIOR = EXPERTS.T
+OMEGA, DRIFT_NOISE, DRIFT_SD, PHI, PRIOR, WIDENING = EXPERTS.T
 PRIOR = PRIOR / PRIOR.sum()
 SMALLEST_VARIANCE = 1e-12
 
@@ -52,12 +52,25 @@ class Bank:
     c: Array
     u: Array
     log_weight: Array
+    steps: Array  # [runs]: between the last two measurements
+    rho: Array
+    inflation: Array
+    lag: Array  # means of z z' and z^2, and the last z
+    square: Array
+    z: Array
+    q: Array  # of the last measurement
+    s: Array
+    m2: Array
+    m4: Array
 
     def quantile(self, probability: float) -> Array:
-        """Quantile of each run's mixture of Gaussians, by bisection."""
+        """Quantile of each run's mixture of Gaussians, by bisection; wider Gaussians for all but the median."""
         weight = np.exp(self.log_weight)
         weight = weight / weight.sum(axis=1, keepdims=True)
         sd = np.sqrt(self.p)
+        if probability != 0.5:
+            heavy = np.clip(np.log(self.m4 / (3 * self.m2**2)) - 1.1, 0, 3)
+            sd = sd * WIDENING * (1 + 0.3 * heavy)[:, None]
         low = (self.xi - 12 * sd).min(axis=1)
         high = (self.xi + 12 * sd).max(axis=1)
         for _ in range(70):
@@ -68,8 +81,16 @@ class Bank:
         return 0.5 * (low + high)
 
 
-def start(q: Array, s: Array, batch: Array, parts: Array) -> Bank:
-    """Step 8: from the first measurements, [WARM_UP, runs] each; the mean of s must be positive."""
+def shrink(rho: Array, n: int) -> Array:
+    """0 within two standard errors."""
+    threshold = 2 / np.sqrt(n)
+    above = rho > threshold
+    safe = np.where(above, rho, 1.0)
+    return np.where(above, np.minimum(safe * (1 - (threshold / safe) ** 2), 0.95), 0.0)
+
+
+def start(q: Array, s: Array, batch: Array, parts: Array, steps: Array) -> Bank:
+    """Step 10: from the first measurements, [WARM_UP, runs] each; the mean of s must be positive."""
     n = len(q)
     b0 = batch[0]
     sigma = s.mean(axis=0)
@@ -84,9 +105,13 @@ def start(q: Array, s: Array, batch: Array, parts: Array) -> Bank:
     left = np.maximum(variance - k * relative, variance / 10)
     a1 = np.clip(left / 2 / x, SMALLEST_VARIANCE, 0.45)
     a2 = np.clip(left / 2 / x**2, SMALLEST_VARIANCE, 0.45)
+    z = (ratio - xi) / np.sqrt(variance)
+    lag = (z[1:] * z[:-1]).sum(axis=0) / (n - 1)
+    rho = shrink(lag, n)
+    inflation = (1 + rho) / (1 - rho)
     shape = (len(xi), len(PRIOR))
     weight = PRIOR**0.75 / (PRIOR**0.75).sum()
-    p = np.broadcast_to(np.maximum(4 * variance / n, SMALLEST_VARIANCE)[:, None], shape).copy()
+    p = np.broadcast_to(np.maximum(4 * variance / n * inflation, SMALLEST_VARIANCE)[:, None], shape).copy()
     return Bank(
         count=n,
         b0=b0,
@@ -103,21 +128,50 @@ def start(q: Array, s: Array, batch: Array, parts: Array) -> Bank:
         c=np.zeros(shape),
         u=np.broadcast_to(DRIFT_SD**2, shape).copy(),
         log_weight=np.broadcast_to(np.log(weight), shape).copy(),
+        steps=steps[-1],
+        rho=rho,
+        inflation=inflation,
+        lag=lag,
+        square=np.ones_like(xi),
+        z=z[-1],
+        q=q[-1],
+        s=s[-1],
+        m2=np.ones_like(xi),
+        m4=np.full_like(xi, 3.0),
     )
 
 
-def update(bank: Bank, q: Array, s: Array, batch: Array, parts: Array) -> None:
-    """Steps 1 to 7 for one measurement of every run, [runs] each; the bank is changed in place."""
+def whiten(bank: Bank, q: Array, s: Array) -> tuple[Array, Array]:
+    """Step 1: the measurement without what it shares with the one before; the experts as the new correlation has them."""
+    inflation = (1 + bank.rho) / (1 - bank.rho)
+    ratio = inflation / bank.inflation
+    bank.inflation = inflation
+    bank.p, bank.c, bank.u = (values * ratio[:, None] for values in (bank.p, bank.c, bank.u))
+    bank.variance = bank.variance * ratio
+    bank.log_weight = np.log(PRIOR) + (bank.log_weight - np.log(PRIOR)) / ratio[:, None]
+    white = [(now - bank.rho * before) / (1 - bank.rho) for now, before in ((q, bank.q), (s, bank.s))]
+    bank.q, bank.s = q, s
+    return white[0], white[1]
+
+
+def update(bank: Bank, q: Array, s: Array, batch: Array, parts: Array, steps: Array) -> None:
+    """Steps 1 to 9 for one measurement of every run, [runs] each; the bank is changed in place."""
     bank.count += 1
     scale = bank.b0 / batch
     a0 = bank.gamma * 2 * bank.r2 * parts / (parts - 1) * scale**2
     a1 = bank.a1 * scale
 
     # 1
-    x = np.maximum(bank.mean, 0.02)
-    r = (a0 + a1 * x + bank.a2 * x * x)[:, None]
+    white_q, white_s = whiten(bank, q, s)
+    ratio = (steps / bank.steps)[:, None]
+    bank.v, bank.c, bank.u = bank.v * ratio, bank.c * ratio, bank.u * ratio**2
+    bank.steps = steps
 
     # 2
+    x = np.maximum(bank.mean, 0.02)
+    r = ((a0 + a1 * x + bank.a2 * x * x) * bank.inflation)[:, None]
+
+    # 3
     f = np.exp(np.clip(bank.v, -0.1, 0.1))
     p = f**2 * (bank.p + 2 * bank.xi * bank.c + bank.xi**2 * bank.u) + OMEGA**2 * (bank.xi**2 + bank.p)
     c = f * (bank.c + bank.xi * bank.u) * PHI
@@ -126,8 +180,8 @@ def update(bank: Bank, q: Array, s: Array, batch: Array, parts: Array) -> None:
     v = PHI * bank.v
     p = np.maximum(p, SMALLEST_VARIANCE)
 
-    # 3
-    e = ((bank.b0 * q)[:, None] - xi * s[:, None]) / bank.sigma[:, None]
+    # 4
+    e = ((bank.b0 * white_q)[:, None] - xi * white_s[:, None]) / bank.sigma[:, None]
     total = p + r
     bank.xi = xi + p / total * e
     bank.v = v + c / total * e
@@ -135,27 +189,40 @@ def update(bank: Bank, q: Array, s: Array, batch: Array, parts: Array) -> None:
     bank.c = c * (1 - p / total)
     bank.p = np.maximum(p * (1 - p / total), SMALLEST_VARIANCE)
 
-    # 4
-    log_weight = bank.log_weight - 0.65 * 0.5 * (np.log(total) + np.minimum(e**2 / total, 100))
+    # 5
+    log_weight = bank.log_weight - 0.7 * 0.5 * (np.log(total) + np.minimum(e**2 / total, 30))
     log_weight = log_weight + (np.log(PRIOR) - log_weight) / 2500
     log_weight = log_weight - np.logaddexp.reduce(log_weight, axis=1, keepdims=True)
 
-    # 5
+    # 6
     x = np.maximum(bank.mean, 1e-4)
     parts_of_r = np.stack([a0, a1 * x, bank.a2 * x * x])
     r = parts_of_r.sum(axis=0)
-    e = (bank.b0 * q - x * s) / bank.sigma
-    d = (np.minimum(e**2 / (r + bank.variance), 50) - 1) / min(bank.count - 1, 200)
+    e = (bank.b0 * white_q - x * white_s) / bank.sigma
+    square = e**2 / (r * bank.inflation + bank.variance)
+    d = (np.minimum(square, 50) - 1) / min(bank.count - 1, 200)
     bank.gamma, bank.a1, bank.a2 = (
         component * (1 + d * part / r)
         for component, part in zip((bank.gamma, bank.a1, bank.a2), parts_of_r, strict=True)
     )
 
-    # 6
+    # 7
+    square = np.minimum(square, 1e4)
+    n = min(bank.count - WARM_UP + 200, 1000)
+    bank.m2 = bank.m2 + (square - bank.m2) / n
+    bank.m4 = bank.m4 + (square**2 - bank.m4) / n
+    z = np.clip((bank.b0 * q - x * s) / bank.sigma / np.sqrt(r), -3, 3)
+    n = min(bank.count, 400)
+    bank.lag = bank.lag + (z * bank.z - bank.lag) / n
+    bank.square = bank.square + (z**2 - bank.square) / n
+    bank.z = z
+    bank.rho = shrink(bank.lag / np.maximum(bank.square, 1e-3), n)
+
+    # 8
     bank.r2 = bank.r2 + ((s / bank.sigma - 1) ** 2 * (parts - 1) / 2 - bank.r2) / min(bank.count, 400)
     bank.sigma = np.maximum(bank.sigma + (s - bank.sigma) / min(bank.count, 100), bank.sigma / 2)
 
-    # 7
+    # 9
     weight = np.exp(log_weight)
     bank.mean = (weight * bank.xi).sum(axis=1)
     bank.variance = (weight * (bank.p + (bank.xi - bank.mean[:, None]) ** 2)).sum(axis=1)

@@ -38,25 +38,27 @@ def simulate(runs: list[Run], seeds: range) -> tuple[Array, Array]:
     return signal, trace
 
 
-def filter_intervals(signal: Array, trace: Array, batch: Array) -> Array:
+def filter_intervals(signal: Array, trace: Array, batch: Array, steps: Array) -> Array:
     """1/B_simple: (lower, median, upper) at the checkpoints, [3, checkpoints, columns].
 
     Args:
         signal: One-step estimates of |G|^2, [steps, columns].
         trace: Of tr Sigma, [steps, columns].
         batch: B, [steps, columns].
+        steps: Steps since the measurement before, [steps, columns].
     """
     columns = signal.shape[1]
     parts = np.full(batch.shape, float(PARTS))
     n = filter_bank.WARM_UP
-    bank = filter_bank.start(signal[:n], trace[:n], batch[:n], parts[:n])
+    bank = filter_bank.start(signal[:n], trace[:n], batch[:n], parts[:n], steps[:n])
     found = np.empty((3, len(CHECKPOINTS), columns))
     place = {int(step): index for index, step in enumerate(CHECKPOINTS)}
     for step in range(n + 1, len(signal) + 1):
-        filter_bank.update(bank, signal[step - 1], trace[step - 1], batch[step - 1], parts[step - 1])
+        row = step - 1
+        filter_bank.update(bank, signal[row], trace[row], batch[row], parts[row], steps[row])
         if step in place:
-            for row, probability in enumerate((0.025, 0.5, 0.975)):
-                found[row, place[step]] = bank.quantile(probability) / bank.b0
+            for end, probability in enumerate((0.025, 0.5, 0.975)):
+                found[end, place[step]] = bank.quantile(probability) / bank.b0
     return found
 
 
@@ -107,7 +109,7 @@ def scores(inverse: Array, truth: Array) -> dict[str, float]:
     x = 1 / truth[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         error = np.where(middle > 0, np.abs(np.log(middle / x)), np.inf)
-        width = np.where(lower > 0, np.log(upper / lower), np.inf)
+        width = np.where((lower > 0) & (upper > 0), np.log(upper / lower), np.inf)
     return {
         "coverage": float(np.mean((lower <= x) & (x <= upper))),
         "median_absolute_log_error": float(np.median(error)),
@@ -120,9 +122,10 @@ def intervals(seeds: range) -> dict[str, Array]:
     """1/B_simple: (lower, middle, upper) at the checkpoints by estimator, [3, checkpoints, runs, seeds]."""
     signal, trace = (values.reshape(STEPS, -1) for values in simulate(RUNS, seeds))
     batch = np.repeat(np.stack([run.batches() for run in RUNS], axis=1), len(seeds), axis=1)
+    steps = np.repeat(np.stack([run.intervals() for run in RUNS], axis=1), len(seeds), axis=1)
     shape = (3, len(CHECKPOINTS), len(RUNS), len(seeds))
     by_horizon = np.stack([horizon_intervals(signal, trace, horizon) for horizon in HORIZONS])
-    found = {"filter": filter_intervals(signal, trace, batch), "lepski": lepski_intervals(by_horizon)}
+    found = {"filter": filter_intervals(signal, trace, batch, steps), "lepski": lepski_intervals(by_horizon)}
     found |= {f"horizon {horizon}": found for horizon, found in zip(HORIZONS, by_horizon, strict=True)}
     return {name: values.reshape(shape) for name, values in found.items()}
 

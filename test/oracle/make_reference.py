@@ -48,7 +48,19 @@ def plans() -> list[Plan]:
         layers=True,
     )
     hidden = Plan("signal-below-noise", 3, 1e7 * ones, 64 * ones, 4 * ones, 64 * ones, np.arange(n), None)
-    return [steady, changing, hidden]
+    correlated = Plan(
+        "correlated-with-heavy-tails",
+        4,
+        500 * ones,
+        256 * ones,
+        8 * ones,
+        256 * ones,
+        np.cumsum(np.where(late, 4, 1)),
+        None,
+        correlation=0.8,
+        degrees=2.2,
+    )
+    return [steady, changing, hidden, correlated]
 
 
 def run_reference(plan: Plan) -> Json:

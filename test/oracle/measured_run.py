@@ -31,6 +31,9 @@ class Plan:
     step: Array
     dataset_units: float | None
     layers: bool = False
+    #: autocorrelation of neighbouring measurements' noise, and degrees of its Student's t (None: normal)
+    correlation: float = 0.0
+    degrees: float | None = None
 
 
 def nine_digits(value: float) -> float:
@@ -46,11 +49,16 @@ def measure(plan: Plan) -> list[Json]:
     direction = rng.standard_normal(DIMENSIONS) * np.sqrt(variance)
     direction /= np.linalg.norm(direction)
     measurements = []
+    standard = None
     for i, b_simple in enumerate(plan.b_simple):
         parts = int(plan.parts[i])
         small_batch = plan.batch[i] / parts
-        noise = rng.standard_normal((parts, DIMENSIONS)) * np.sqrt(variance / small_batch)
-        gradients = direction / np.sqrt(b_simple) + noise
+        shape = (parts, DIMENSIONS)
+        drawn = rng.standard_normal(shape) if plan.degrees is None else rng.standard_t(plan.degrees, shape)
+        if plan.correlation and standard is not None:
+            drawn = plan.correlation * standard + np.sqrt(1 - plan.correlation**2) * drawn
+        standard = drawn
+        gradients = direction / np.sqrt(b_simple) + standard * np.sqrt(variance / small_batch)
         small, big = (gradients**2).mean(axis=0), gradients.mean(axis=0) ** 2
         measurement: Json = {
             "step": int(plan.step[i]),
@@ -103,12 +111,13 @@ def estimates(measurements: list[Json], dataset_units: float | None) -> tuple[Ar
 def follow(measurements: list[Json], dataset_units: float | None) -> dict[str, Array]:
     """The filter after every measurement from the 20th on: mean, quantiles of 1/B_simple and tr Sigma."""
     signal, trace, batch, parts = (column[:, None] for column in estimates(measurements, dataset_units))
+    steps = np.diff([m["step"] for m in measurements], prepend=measurements[0]["step"] - 1.0)[:, None]
     n = filter_bank.WARM_UP
-    bank = filter_bank.start(signal[:n], trace[:n], batch[:n], parts[:n])
+    bank = filter_bank.start(signal[:n], trace[:n], batch[:n], parts[:n], steps[:n])
     rows = []
     for i in range(n - 1, len(measurements)):
         if i >= n:
-            filter_bank.update(bank, signal[i], trace[i], batch[i], parts[i])
+            filter_bank.update(bank, signal[i], trace[i], batch[i], parts[i], steps[i])
         quantiles = [bank.quantile(probability)[0] / bank.b0[0] for probability in (0.025, 0.5, 0.975)]
         rows.append([*quantiles, bank.mean[0] / bank.b0[0], bank.sigma[0]])
     return dict(zip(("lower", "median", "upper", "mean", "sigma"), np.array(rows).T, strict=True))

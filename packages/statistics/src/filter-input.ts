@@ -8,4 +8,6 @@ export interface FilterInput {
   readonly batchSize: number;
   /** K = B/b. */
   readonly parts: number;
+  /** Optimizer steps since the measurement before. */
+  readonly steps: number;
 }

@@ -1,5 +1,8 @@
 import { experts } from "./filter-experts.ts";
 
+/** Measurements that are kept before the filter starts. */
+export const startMeasurements = 20;
+
 const weightSum = experts.reduce((sum, expert) => sum + expert.priorWeight, 0);
 
 /** Prior weight of each expert; they sum to 1. */
@@ -8,3 +11,6 @@ export const logPriors: Float64Array = priors.map(Math.log);
 
 /** Variance of each expert's drift at a start or restart. */
 export const startDriftVariances: Float64Array = Float64Array.from(experts, (expert) => expert.startDrift ** 2);
+
+/** Of each expert's standard deviation in the interval. */
+export const widenings: Float64Array = Float64Array.from(experts, (expert) => expert.widening);

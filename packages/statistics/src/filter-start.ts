@@ -1,3 +1,4 @@
+import { startCorrelation } from "./filter-correlation.ts";
 import type { FilterInput } from "./filter-input.ts";
 import { priors, startDriftVariances } from "./filter-priors.ts";
 import {
@@ -6,6 +7,8 @@ import {
   type FilterState,
   firstBatchSize,
   gamma,
+  inflation,
+  interval,
   linear,
   lowerQuantile,
   measurements,
@@ -16,10 +19,8 @@ import {
   smallestVariance,
   upperQuantile,
 } from "./filter-state.ts";
+import { startTails } from "./filter-tails.ts";
 import { mixExperts } from "./filter-update.ts";
-
-/** Measurements that are kept before the filter starts. */
-export const startMeasurements = 20;
 
 /** Of a component of the observation variance, relative to x or x². */
 const largestComponent = 0.45;
@@ -48,12 +49,15 @@ export function startFilter(state: FilterState, kept: readonly FilterInput[], re
   shared[quadratic] = component(left / 2 / (x * x));
   shared[firstBatchSize] = reference;
   shared[measurements] = n;
+  shared[interval] = (kept.at(-1) as FilterInput).steps;
+  startCorrelation(shared, kept, ratios, ratio, variance);
+  startTails(shared);
   let total = 0;
   for (const prior of priors) total += prior ** 0.75;
   for (let i = 0; i < expertCount; i += 1) {
     state.signal[i] = ratio;
     state.drift[i] = 0;
-    state.signalVariance[i] = Math.max((4 * variance) / n, smallestVariance);
+    state.signalVariance[i] = Math.max(((4 * variance) / n) * (shared[inflation] as number), smallestVariance);
     state.covariance[i] = 0;
     state.driftVariance[i] = startDriftVariances[i] as number;
     const weight = (priors[i] as number) ** 0.75 / total;

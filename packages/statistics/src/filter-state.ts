@@ -17,7 +17,20 @@ export const firstBatchSize = 8; // B₀
 export const lowerQuantile = 9;
 export const medianQuantile = 10;
 export const upperQuantile = 11;
-const sharedSize = 12;
+// Autocorrelation of the measurements' errors.
+export const lagProduct = 12; // mean of z·(the z before)
+export const lagSquare = 13; // mean of z²
+export const lastInnovation = 14; // z
+export const correlation = 15; // ρ
+export const inflation = 16; // (1 + ρ)/(1 − ρ) as the experts' variances have it
+export const lastSignal = 17; // Q of the measurement before
+export const lastTrace = 18; // S
+// Tails of the whitened innovations.
+export const meanSquare = 19;
+export const meanFourth = 20;
+/** Steps between measurements that the drifts are for. */
+export const interval = 21;
+const sharedSize = 22;
 
 /** Keeps variances and their components above 0, also where all measurements are equal. */
 export const smallestVariance = 1e-12;

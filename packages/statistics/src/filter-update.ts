@@ -1,3 +1,4 @@
+import { learnCorrelation, whiten } from "./filter-correlation.ts";
 import { experts } from "./filter-experts.ts";
 import type { FilterInput } from "./filter-input.ts";
 import { logPriors, priors, startDriftVariances } from "./filter-priors.ts";
@@ -7,6 +8,8 @@ import {
   type FilterState,
   firstBatchSize,
   gamma,
+  inflation,
+  interval,
   linear,
   measurements,
   mixtureMean,
@@ -15,12 +18,14 @@ import {
   sigma,
   smallestVariance,
 } from "./filter-state.ts";
+import { learnTails } from "./filter-tails.ts";
 
 const levelNoises = Float64Array.from(experts, (expert) => expert.levelNoise);
 const squaredDriftNoises = Float64Array.from(experts, (expert) => expert.driftNoise ** 2);
 const driftDampings = Float64Array.from(experts, (expert) => expert.driftDamping);
 
-const evidenceTempering = 0.65;
+const evidenceTempering = 0.7;
+const largestSurprise = 30;
 const weightMemory = 2500;
 const fixedShare = 5e-5;
 const largestDrift = 0.1;
@@ -28,17 +33,20 @@ const largestDrift = 0.1;
 /** One measurement of a started filter; the state is changed in place. */
 export function updateFilter(
   state: FilterState,
-  { covarianceTrace, gradientSquaredNorm, batchSize, parts }: FilterInput,
+  { covarianceTrace, gradientSquaredNorm, batchSize, parts, steps }: FilterInput,
 ): void {
   const shared = state.shared;
   const reference = shared[firstBatchSize] as number;
   const trace = shared[sigma] as number;
+  const whitened = whiten(state, gradientSquaredNorm, covarianceTrace);
   const previousMean = shared[mixtureMean] as number;
   const previousVariance = shared[mixtureVariance] as number;
   const n = (shared[measurements] as number) + 1;
   shared[measurements] = n;
   const scaledQ = (reference * gradientSquaredNorm) / trace;
   const scaledS = covarianceTrace / trace;
+  const whiteQ = (reference * whitened.signal) / trace;
+  const whiteS = whitened.trace / trace;
   const shrink = reference / batchSize;
 
   // Observation variance, shared: with one each the bank favours experts that lag behind a falling ratio.
@@ -47,11 +55,24 @@ export function updateFilter(
   const slope = (shared[linear] as number) * shrink;
   const bend = shared[quadratic] as number;
   const x = Math.max(previousMean, 0.02);
-  const observationVariance = atZero + slope * x + bend * x * x;
+  const inflated = shared[inflation] as number;
+  const observationVariance = (atZero + slope * x + bend * x * x) * inflated;
 
-  for (let i = 0; i < expertCount; i += 1) advance(state, i, scaledQ, scaledS, observationVariance);
+  restep(state, steps);
+  for (let i = 0; i < expertCount; i += 1) advance(state, i, whiteQ, whiteS, observationVariance);
   normaliseWeights(state);
-  learnVariances(state, scaledQ, scaledS, previousMean, previousVariance, atZero, slope, bend, n);
+
+  // Online EM: each component of the observation variance grows by its share of what the innovation showed in excess.
+  const at = Math.max(previousMean, 1e-4);
+  const variance = atZero + slope * at + bend * at * at;
+  const innovation = whiteQ - at * whiteS;
+  const square = (innovation * innovation) / (variance * inflated + previousVariance);
+  const excess = (Math.min(square, 50) - 1) / Math.min(n - 1, 200);
+  shared[gamma] = (shared[gamma] as number) * (1 + (excess * atZero) / variance);
+  shared[linear] = (shared[linear] as number) * (1 + (excess * slope * at) / variance);
+  shared[quadratic] = (shared[quadratic] as number) * (1 + (excess * bend * at * at) / variance);
+  learnTails(shared, square);
+  learnCorrelation(shared, (scaledQ - at * scaledS) / Math.sqrt(variance));
 
   const relativeTrace = scaledS - 1;
   shared[curvature] =
@@ -61,6 +82,18 @@ export function updateFilter(
 
   mixExperts(state);
   shareWeights(state);
+}
+
+/** Drifts are for one measurement: they grow with the steps between two. */
+function restep({ shared, drift, covariance, driftVariance }: FilterState, steps: number): void {
+  const ratio = steps / (shared[interval] as number);
+  if (ratio === 1) return;
+  shared[interval] = steps;
+  for (let i = 0; i < expertCount; i += 1) {
+    drift[i] = (drift[i] as number) * ratio;
+    covariance[i] = (covariance[i] as number) * ratio;
+    driftVariance[i] = (driftVariance[i] as number) * ratio * ratio;
+  }
 }
 
 /** One expert: predict, then correct by the innovation in Fieller's form, B₀Q − ξS, which is linear in both. */
@@ -94,7 +127,7 @@ function advance(state: FilterState, i: number, scaledQ: number, scaledS: number
   state.signalVariance[i] = p;
   state.covariance[i] = c;
   state.driftVariance[i] = u;
-  const surprise = Math.log(variance) + Math.min((innovation * innovation) / variance, 100);
+  const surprise = Math.log(variance) + Math.min((innovation * innovation) / variance, largestSurprise);
   const logWeight = (state.logWeight[i] as number) - evidenceTempering * 0.5 * surprise;
   state.logWeight[i] = logWeight + ((logPriors[i] as number) - logWeight) / weightMemory;
 }
@@ -110,28 +143,6 @@ function normaliseWeights({ logWeight, weight }: FilterState): void {
     total += relative;
   }
   for (let i = 0; i < expertCount; i += 1) weight[i] = (weight[i] as number) / total;
-}
-
-/** Online EM: each component of the observation variance grows by its share of what the innovation showed in excess. */
-function learnVariances(
-  state: FilterState,
-  scaledQ: number,
-  scaledS: number,
-  previousMean: number,
-  previousVariance: number,
-  atZero: number,
-  slope: number,
-  bend: number,
-  n: number,
-): void {
-  const shared = state.shared;
-  const x = Math.max(previousMean, 1e-4);
-  const innovation = scaledQ - x * scaledS;
-  const r = atZero + slope * x + bend * x * x;
-  const excess = (Math.min((innovation * innovation) / (r + previousVariance), 50) - 1) / Math.min(n - 1, 200);
-  shared[gamma] = (shared[gamma] as number) * (1 + (excess * atZero) / r);
-  shared[linear] = (shared[linear] as number) * (1 + (excess * slope * x) / r);
-  shared[quadratic] = (shared[quadratic] as number) * (1 + (excess * bend * x * x) / r);
 }
 
 /** Mean and variance of the mixture of the experts. */

@@ -1,5 +1,6 @@
 import type { FilterInput } from "./filter-input.ts";
-import { meanCovarianceTrace, startFilter, startMeasurements } from "./filter-start.ts";
+import { startMeasurements, widenings } from "./filter-priors.ts";
+import { meanCovarianceTrace, startFilter } from "./filter-start.ts";
 import {
   expertCount,
   FilterState,
@@ -10,11 +11,12 @@ import {
   sigma,
   upperQuantile,
 } from "./filter-state.ts";
+import { tailWidening } from "./filter-tails.ts";
 import { updateFilter } from "./filter-update.ts";
 import { mixtureQuantile } from "./normal-mixture.ts";
 import type { StateReader, StateWriter } from "./state-bytes.ts";
 
-/** The .025, .5 and .975 quantiles of ξ = B₀·|G|²/tr Σ. */
+/** The median of ξ = B₀·|G|²/tr Σ and the ends of its 95 % interval. */
 export interface SignalQuantiles {
   readonly lower: number;
   readonly median: number;
@@ -65,7 +67,10 @@ export class SignalFilter {
     return this.#shared(mixtureMean);
   }
 
-  /** The .025, .5 and .975 quantiles of the mixture of normals. @throws RangeError before the start */
+  /**
+   * The median of the mixture of normals, and the .025 and .975 quantiles of the same mixture with wider normals, where
+   * tails are heavy and for experts that follow reversals. @throws RangeError before the start
+   */
   get quantiles(): SignalQuantiles {
     return {
       lower: this.#shared(lowerQuantile),
@@ -97,6 +102,7 @@ export class SignalFilter {
       writer.number(input.gradientSquaredNorm);
       writer.number(input.batchSize);
       writer.number(input.parts);
+      writer.number(input.steps);
     }
   }
 
@@ -110,6 +116,7 @@ export class SignalFilter {
       gradientSquaredNorm: reader.number(),
       batchSize: reader.number(),
       parts: reader.number(),
+      steps: reader.number(),
     }));
     return filter;
   }
@@ -120,10 +127,14 @@ export class SignalFilter {
   }
 
   #findQuantiles(): void {
-    const { signalVariance } = this.#state;
+    const { shared, signalVariance } = this.#state;
     for (let i = 0; i < expertCount; i += 1) this.#deviation[i] = Math.sqrt(signalVariance[i] as number);
-    this.#findQuantile(lowerQuantile, 0.025);
     this.#findQuantile(medianQuantile, 0.5);
+    const tails = tailWidening(shared);
+    for (let i = 0; i < expertCount; i += 1) {
+      this.#deviation[i] = (this.#deviation[i] as number) * tails * (widenings[i] as number);
+    }
+    this.#findQuantile(lowerQuantile, 0.025);
     this.#findQuantile(upperQuantile, 0.975);
   }
 

@@ -1,6 +1,6 @@
 import { efficiency } from "./critical-batch-size.ts";
 import { SignalFilter } from "./filter.ts";
-import { startMeasurements } from "./filter-start.ts";
+import { startMeasurements } from "./filter-priors.ts";
 import { Horizon } from "./horizon.ts";
 import { type LayerEstimate, LayerScales, type LayerSquaredNorms } from "./layer-scales.ts";
 import { type NoiseScale, unknownNoiseScale } from "./noise-scale.ts";
@@ -60,7 +60,7 @@ const none = -1;
 /** The statistics of one run, online: O(1) time and memory a measurement, the same bits from the same measurements. */
 export class RunEstimator {
   /** Of the serialised state: bytes of another version are refused, and the measurements folded again. */
-  static readonly stateVersion = 1;
+  static readonly stateVersion = 2;
 
   readonly #settings: RunSettings;
   #filter = new SignalFilter();
@@ -92,13 +92,14 @@ export class RunEstimator {
     const { gradientSquaredNorm, covarianceTrace } = stepEstimates(observation, datasetUnits);
     if (observation.layers !== undefined) this.#layers.add(observation.layers, observation, datasetUnits);
     for (const horizon of this.#horizons) horizon.add(gradientSquaredNorm, covarianceTrace);
+    const steps = this.#step === none ? 1 : observation.step - this.#step;
     this.#filter.add({
       covarianceTrace,
       gradientSquaredNorm,
       batchSize: observation.big.batchSize,
       parts: observation.big.batchSize / observation.small.batchSize,
+      steps,
     });
-    const steps = this.#step === none ? 1 : observation.step - this.#step;
     this.#measurements += 1;
     this.#step = observation.step;
     this.#units = observation.units;

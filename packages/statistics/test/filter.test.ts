@@ -9,6 +9,7 @@ function inputs(run: SimulatedRun): FilterInput[] {
     gradientSquaredNorm: gradientSquaredNormOf(pair),
     batchSize: pair.big.batchSize,
     parts: pair.big.batchSize / pair.small.batchSize,
+    steps: 1,
   }));
 }
 
@@ -78,6 +79,48 @@ describe("the filter", () => {
       // .95 less 4 standard errors of 156 answers, of which about 40 are independent: .14. The oracle measures it finely.
       expect(held / asked, name).toBeGreaterThan(0.81);
     }
+  }, 20_000); // 27,000 simulated measurements
+
+  test("knows less where measurements repeat each other's errors, and still holds the value", () => {
+    let held = 0;
+    let asked = 0;
+    for (let seed = 0; seed < 6; seed += 1) {
+      const independent = inputs({ seed, steps: 1000, bSimple: () => 256 });
+      const correlated = followed([]);
+      let [signal, trace] = [1 / 256, 1];
+      independent.forEach((input, step) => {
+        // AR(1) .8 around the truth, with the variance of the independent errors.
+        signal = 1 / 256 + 0.8 * (signal - 1 / 256) + 0.6 * (input.gradientSquaredNorm - 1 / 256);
+        trace = 1 + 0.8 * (trace - 1) + 0.6 * (input.covarianceTrace - 1);
+        correlated.add({ ...input, gradientSquaredNorm: signal, covarianceTrace: trace });
+        if (step < 200 || step % 50 !== 0) return;
+        const { lower, upper } = correlated.quantiles;
+        asked += 1;
+        if (lower <= 1 && 1 <= upper) held += 1;
+      });
+      const plain = followed(independent).quantiles;
+      const { lower, upper } = correlated.quantiles;
+      expect(upper - lower).toBeGreaterThan(plain.upper - plain.lower);
+    }
+    // .95 less 4 standard errors of 96 answers, of which about 24 are independent: .18.
+    expect(held / asked).toBeGreaterThan(0.77);
+  });
+
+  test("carries its drift on where measurements become rarer", () => {
+    const growth = (step: number): number => 100 * 1.001 ** step;
+    const run = inputs({ seed: 4, steps: 1200, bSimple: growth });
+    const before = followed(run);
+    const next = run.at(-1);
+    if (next === undefined) throw new Error("no measurement");
+    // No information in either: what differs is how far the drift was carried.
+    const empty = { ...next, batchSize: 1e-6, gradientSquaredNorm: 1e6, covarianceTrace: 1 };
+    const [near, far] = [1, 100].map((steps) => {
+      const filter = SignalFilter.read(new StateReader(bytes(before)));
+      filter.add({ ...empty, gradientSquaredNorm: 1 / bSimple(before), steps });
+      return bSimple(filter);
+    });
+    expect(Math.abs(Math.log((near ?? 0) / growth(1200)))).toBeLessThan(0.15);
+    expect(Math.abs(Math.log((far ?? 0) / growth(1300)))).toBeLessThan(0.2);
   });
 
   test("reaches a new level within a hundred measurements of a jump", () => {
@@ -109,7 +152,7 @@ describe("the filter", () => {
   });
 
   test("is told equal measurements, is sure of them, and follows when they begin to vary", () => {
-    const equal = { covarianceTrace: 2, gradientSquaredNorm: 0.01, batchSize: 64, parts: 4 };
+    const equal = { covarianceTrace: 2, gradientSquaredNorm: 0.01, batchSize: 64, parts: 4, steps: 1 };
     const filter = followed(Array.from({ length: 300 }, () => equal));
     expect(bSimple(filter)).toBeCloseTo(200, 6);
     for (const input of inputs({ seed: 3, steps: 600, bSimple: () => 400, batchSize: 64, parts: 4 })) filter.add(input);

@@ -92,7 +92,7 @@ function expectPredicted(actual: PredictedFrontier, bounds: Readonly<Record<stri
 }
 
 describe("an independent implementation in numpy and scipy", () => {
-  it.each(["growing", "changing-batch-with-layers", "signal-below-noise"])(
+  it.each(["growing", "changing-batch-with-layers", "signal-below-noise", "correlated-with-heavy-tails"])(
     "finds the same headline, horizons, layers and frontier in the run %s",
     (name) => {
       const run = reference(`run-${name}`) as ReferenceRun;
