@@ -25,7 +25,7 @@ EXPERTS = np.array(
         [0.5, 0.0, 0.0, 0.0, 0.2, 1.0],
         [0.0, 1.25e-5, 0.002, 1.0, 8.0, 1.0],
         [0.0, 9e-5, 0.0045, 0.995, 0.8, 1.0],
-        [0.0, 1.5e-4, 0.0015, 0.998, 1.0, 1.1],
+        [0.0, 1.5e-4, 0.0015, 0.998, 1.0, 1.15],
     ]
 )
 OMEGA, DRIFT_NOISE, DRIFT_SD, PHI, PRIOR, WIDENING = EXPERTS.T
@@ -70,7 +70,7 @@ class Bank:
         sd = np.sqrt(self.p)
         if probability != 0.5:
             heavy = np.clip(np.log(self.m4 / (3 * self.m2**2)) - 1.1, 0, 3)
-            sd = sd * WIDENING * (1 + 0.3 * heavy)[:, None]
+            sd = sd * WIDENING * (1 + 0.45 * heavy)[:, None]
         low = (self.xi - 12 * sd).min(axis=1)
         high = (self.xi + 12 * sd).max(axis=1)
         for _ in range(70):
@@ -82,8 +82,8 @@ class Bank:
 
 
 def shrink(rho: Array, n: int) -> Array:
-    """0 within two standard errors."""
-    threshold = 2 / np.sqrt(n)
+    """0 within 1.5 standard errors."""
+    threshold = 1.5 / np.sqrt(n)
     above = rho > threshold
     safe = np.where(above, rho, 1.0)
     return np.where(above, np.minimum(safe * (1 - (threshold / safe) ** 2), 0.95), 0.0)
@@ -212,7 +212,7 @@ def update(bank: Bank, q: Array, s: Array, batch: Array, parts: Array, steps: Ar
     bank.m2 = bank.m2 + (square - bank.m2) / n
     bank.m4 = bank.m4 + (square**2 - bank.m4) / n
     z = np.clip((bank.b0 * q - x * s) / bank.sigma / np.sqrt(r), -3, 3)
-    n = min(bank.count, 400)
+    n = min(bank.count, 800)
     bank.lag = bank.lag + (z * bank.z - bank.lag) / n
     bank.square = bank.square + (z**2 - bank.square) / n
     bank.z = z

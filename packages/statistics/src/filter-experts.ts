@@ -47,5 +47,5 @@ export const experts: readonly Expert[] = [
   walk(0.5, 0.2), // jumps
   trend(1.25e-5, 0.002, 1, 8),
   trend(9e-5, 0.0045, 0.995, 0.8),
-  trend(1.5e-4, 0.0015, 0.998, 1, 1.1), // reversals
+  trend(1.5e-4, 0.0015, 0.998, 1, 1.15), // reversals
 ];

@@ -218,11 +218,13 @@ export class RunEstimator {
     const { lower, median, upper } = this.#filter.quantiles;
     const reference = this.#filter.referenceBatchSize;
     const covarianceTrace = this.#filter.covarianceTrace;
-    const identifiable = lower > 0;
+    const bSimple = quotient(reference, median);
+    const bSimpleHigh = quotient(reference, lower);
+    const identifiable = lower > 0 && bSimple !== undefined && bSimpleHigh !== undefined;
     return {
-      bSimple: identifiable ? reference / median : undefined,
-      bSimpleLow: upper > 0 ? reference / upper : undefined,
-      bSimpleHigh: identifiable ? reference / lower : undefined,
+      bSimple: identifiable ? bSimple : undefined,
+      bSimpleLow: upper > 0 ? quotient(reference, upper) : undefined,
+      bSimpleHigh: identifiable ? bSimpleHigh : undefined,
       identifiable,
       invalid: upper <= 0,
       gradientSquaredNorm: (median * covarianceTrace) / reference,
@@ -233,4 +235,10 @@ export class RunEstimator {
   #efficiency({ bSimple }: NoiseScale): number | undefined {
     return bSimple === undefined ? undefined : efficiency(this.#units, bSimple);
   }
+}
+
+/** Undefined where the quotient of two positive numbers is too small or too large for a number. */
+function quotient(numerator: number, denominator: number): number | undefined {
+  const value = numerator / denominator;
+  return value > 0 && value < Number.POSITIVE_INFINITY ? value : undefined;
 }
