@@ -33,7 +33,7 @@ _SAID = {
     "lbfgs": "LBFGS runs many backward passes a step, which are no parts of one batch: nothing is measured",
     "one-part": (
         "each step has a single backward pass, and one part says nothing about the noise: accumulate over two or more "
-        "micro-batches, or split the batch with noisescale.backward(loss_fn, batch, chunks=4)"
+        "micro-batches, or split the batch with watcher.backward(loss_fn, batch)"
     ),
     "part-sizes": "watcher.part was called for some parts of a step and not for others: that step is left out",
     "data-parallel": "gradients that are reduced over processes are not measured here: nothing is measured",

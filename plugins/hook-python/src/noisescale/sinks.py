@@ -88,6 +88,26 @@ class FunctionSink:
         return True
 
 
+class NoSink:
+    """Where measuring is switched off."""
+
+    snapshot = None
+
+    def record(self, measurement: Measurement) -> None:
+        """Ignored."""
+
+    def event(self, event: RunEvent) -> None:
+        """Ignored."""
+
+    def flush(self, deadline_seconds: float = 5.0) -> bool:
+        """Nothing waits."""
+        return True
+
+    def close(self, deadline_seconds: float = 5.0) -> bool:
+        """Nothing to end."""
+        return True
+
+
 def sink_of(
     given: str | os.PathLike[str] | Callable[[Measurement], object] | None,
     run: str,

@@ -1,0 +1,5 @@
+"""Hooks for PyTorch."""
+
+from noisescale.pytorch.watch import Watcher, watch
+
+__all__ = ["Watcher", "watch"]

@@ -1,0 +1,386 @@
+"""Every measurement is compared with the parts' gradients computed one by one with `torch.autograd.grad`."""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+import noisescale
+from noisescale.pytorch.squares import squared_norm
+from noisescale.wire import Measurement
+
+# Rounding of float32 sums over a few thousand elements.
+FLOAT32 = 1e-4
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+Loss = Callable[[nn.Module, Batch], torch.Tensor]
+
+
+def cross_entropy(model: nn.Module, batch: Batch) -> torch.Tensor:
+    loss: torch.Tensor = nn.functional.cross_entropy(model(batch[0]), batch[1])
+    return loss
+
+
+def network(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(20, 300), nn.Tanh(), nn.Linear(300, 5))
+
+
+def batches(sizes: Sequence[int], seed: int = 1) -> list[Batch]:
+    generator = torch.Generator().manual_seed(seed)
+    return [(torch.randn(n, 20, generator=generator), torch.randint(0, 5, (n,), generator=generator)) for n in sizes]
+
+
+def brute_force(
+    model: nn.Module, parts: Sequence[Batch], weights: Sequence[float], loss: Loss = cross_entropy
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Σ|h_k|² and |Σh_k|² by parameter, in float64, from a double precision backward pass each."""
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    small = dict.fromkeys(parameters, 0.0)
+    total = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in parameters.items()}
+    for part, weight in zip(parts, weights, strict=True):
+        gradients = torch.autograd.grad(loss(model, part) * weight, list(parameters.values()), allow_unused=True)
+        for name, gradient in zip(parameters, gradients, strict=True):
+            if gradient is not None:
+                h = gradient.to_dense().double()
+                small[name] += float(h.square().sum())
+                total[name] += h
+    return small, {name: float(h.square().sum()) for name, h in total.items()}
+
+
+def train(
+    model: nn.Module,
+    steps: Sequence[Sequence[Batch]],
+    *,
+    weights: Sequence[float] | None = None,
+    loss: Loss = cross_entropy,
+    set_to_none: bool = True,
+    clip: float | None = None,
+    say_parts: bool = False,
+    optimizer: torch.optim.Optimizer | None = None,
+    **options: object,
+) -> tuple[list[Measurement], noisescale.Watcher, list[tuple[dict[str, float], dict[str, float]]]]:
+    """Runs steps of accumulation, and brute force beside each."""
+    seen: list[Measurement] = []
+    optimizer = optimizer or torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.05)
+    watcher = noisescale.watch(
+        model,
+        optimizer,
+        **{"micro_batch": 8, "every": 1, "sink": seen.append, **options},  # type: ignore[arg-type]
+    )
+    expected = []
+    for parts in steps:
+        factors = weights or [1 / len(parts)] * len(parts)
+        expected.append(brute_force(model, parts, factors, loss))
+        optimizer.zero_grad(set_to_none=set_to_none)
+        for part, factor in zip(parts, factors, strict=True):
+            if say_parts:
+                watcher.part(len(part[0]), weight=factor, loss=loss(model, part))
+            (loss(model, part) * factor).backward()  # type: ignore[no-untyped-call]
+        if clip is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), clip)
+        optimizer.step()
+    watcher.close()
+    return seen, watcher, expected
+
+
+def assert_equal_parts(
+    seen: Sequence[Measurement],
+    expected: Sequence[tuple[dict[str, float], dict[str, float]]],
+    parts: int,
+    rtol: float = FLOAT32,
+) -> None:
+    assert len(seen) == len(expected)
+    for measurement, (small, big) in zip(seen, expected, strict=True):
+        # Parts weighted 1/K: the mean of |g_k|² is K·Σ|h_k|².
+        assert measurement["small"]["squared_norm"] == pytest.approx(parts * sum(small.values()), rel=rtol)
+        assert measurement["big"]["squared_norm"] == pytest.approx(sum(big.values()), rel=rtol)
+        assert measurement["small"]["batch_size"] == pytest.approx(8)
+        assert measurement["small"]["count"] == parts
+        assert measurement["big"]["batch_size"] == pytest.approx(8 * parts)
+
+
+@pytest.mark.parametrize("set_to_none", [True, False])
+@pytest.mark.parametrize("clip", [None, 1e-3])
+def test_accumulation_gives_the_squares_of_brute_force_whether_or_not_gradients_are_clipped_or_kept(
+    set_to_none: bool, clip: float | None
+) -> None:
+    steps = [batches([8] * 4, seed) for seed in range(3)]
+    seen, watcher, expected = train(network(), steps, set_to_none=set_to_none, clip=clip)
+    assert_equal_parts(seen, expected, 4)
+    assert watcher.counts == {"run-ended": 1}
+    assert [m["step"] for m in seen] == [0, 1, 2]
+    assert seen[0]["learning_rate"] == 0.05
+
+
+def test_uneven_and_weighted_parts_give_the_general_form() -> None:
+    sizes, weights = [8, 8, 3], [0.5, 0.2, 0.3]
+    seen, _, expected = train(network(), [batches(sizes, seed) for seed in range(2)], weights=weights, say_parts=True)
+    q = sum(w * w for w in weights)
+    c = sum(w * w / n for w, n in zip(weights, sizes, strict=True))
+    for measurement, (small, big) in zip(seen, expected, strict=True):
+        assert measurement["small"]["squared_norm"] == pytest.approx(sum(small.values()) / q, rel=FLOAT32)
+        assert measurement["small"]["batch_size"] == pytest.approx(q / c)
+        assert measurement["big"]["squared_norm"] == pytest.approx(sum(big.values()), rel=FLOAT32)
+        assert measurement["big"]["batch_size"] == pytest.approx(1 / c)
+        assert measurement["units"] == 19
+    model = network()
+    losses = [cross_entropy(model, part).item() for part in batches(sizes, 0)]
+    assert seen[0]["loss"] == pytest.approx(sum(w * x for w, x in zip(weights, losses, strict=True)))
+
+
+def test_layers_are_named_for_their_modules_and_sum_to_the_whole() -> None:
+    seen, _, expected = train(network(), [batches([8] * 4)], layers=True)
+    (measurement,), ((small, big),) = seen, expected
+    assert set(measurement["layers"]) == {"0", "2"}
+    for layer, (small_square, big_square) in measurement["layers"].items():
+        names = [f"{layer}.weight", f"{layer}.bias"]
+        assert small_square == pytest.approx(4 * sum(small[n] for n in names), rel=FLOAT32)
+        assert big_square == pytest.approx(sum(big[n] for n in names), rel=FLOAT32)
+
+
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(20, 20)
+        self.frozen = nn.Linear(20, 20).requires_grad_(False)
+        self.last = nn.Linear(20, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.last(self.first(torch.tanh(self.frozen(self.first(x)))))
+        return y
+
+
+def test_a_tied_parameter_counts_once_and_a_frozen_one_not_at_all() -> None:
+    torch.manual_seed(0)
+    seen, _, expected = train(Tied(), [batches([8] * 3, seed) for seed in range(2)])
+    assert_equal_parts(seen, expected, 3)
+
+
+class Words(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(30, 8, sparse=True)
+        self.last = nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.last(self.words(x.abs().mul(7).long().clamp(max=29)).mean(1))
+        return y
+
+
+def test_sparse_gradients_are_coalesced_before_they_are_squared() -> None:
+    torch.manual_seed(0)
+    seen, _, expected = train(Words(), [batches([8] * 3, seed) for seed in range(2)])
+    assert_equal_parts(seen, expected, 3)
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_checkpointed_models_are_seen_as_they_are(reentrant: bool) -> None:
+    def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
+        x = batch[0].clone().requires_grad_()
+        return nn.functional.cross_entropy(checkpoint(model, x, use_reentrant=reentrant), batch[1])
+
+    steps = [batches([8] * 3, seed) for seed in range(2)]
+    model = network()
+    seen: list[Measurement] = []
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    watcher = noisescale.watch(model, optimizer, micro_batch=8, every=1, sink=seen.append)
+    expected = []
+    for parts in steps:
+        expected.append(brute_force(model, parts, [1 / 3] * 3))
+        for part in parts:
+            (loss(model, part) / 3).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        optimizer.zero_grad()
+    watcher.close()
+    assert_equal_parts(seen, expected, 3)
+
+
+def test_bfloat16_parameters_are_squared_in_higher_precision() -> None:
+    model = network().bfloat16()
+
+    def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
+        return nn.functional.cross_entropy(model(batch[0].bfloat16()).float(), batch[1])
+
+    seen, _, expected = train(model, [batches([8] * 3, seed) for seed in range(2)], loss=loss)
+    # The accumulated gradient itself is rounded to 8 bits, 0.4 %, once a part.
+    assert_equal_parts(seen, expected, 3, rtol=0.01)
+
+
+@pytest.mark.parametrize("set_to_none", [True, False])
+def test_a_gradient_scaler_is_undone_and_a_step_that_it_skips_is_left_out(set_to_none: bool) -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    seen: list[Measurement] = []
+    watcher = noisescale.watch(model, optimizer, micro_batch=8, every=1, sink=seen.append, scaler=scaler)
+    expected = []
+    for number in range(4):
+        parts = batches([8] * 3, number)
+        spoilt = number == 2
+        if not spoilt:
+            expected.append(brute_force(model, parts, [1 / 3] * 3))
+        for part in parts:
+            loss = cross_entropy(model, part) / 3 * (float("inf") if spoilt else 1)
+            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_(model.parameters(), 0.01)
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad(set_to_none=set_to_none)
+    watcher.close()
+    assert_equal_parts(seen, expected, 3)
+    assert watcher.counts == {"not-finite": 1, "run-ended": 1}
+    assert scaler.get_scale() == 512.0
+
+
+def test_one_backward_pass_a_step_is_unavailable_and_said_once() -> None:
+    seen, watcher, _ = train(network(), [batches([8], seed) for seed in range(5)])
+    assert seen == []
+    assert watcher.counts == {"one-part": 1, "run-ended": 1}
+
+
+def test_a_last_short_accumulation_is_left_out_and_the_next_steps_are_not() -> None:
+    steps = [batches([8] * k, seed) for seed, k in enumerate([4, 4, 2, 4, 4])]
+    seen, watcher, expected = train(network(), steps)
+    assert [m["step"] for m in seen] == [0, 1, 3, 4]
+    assert watcher.counts["parts-changed"] == 1
+    assert_equal_parts(seen, [expected[i] for i in (0, 1, 3, 4)], 4)
+
+
+def test_a_step_in_so_many_is_measured_with_the_right_numbers() -> None:
+    steps = [batches([8] * 2, seed) for seed in range(7)]
+    seen, _, expected = train(network(), steps, every=3, first_step=5)
+    assert [m["step"] for m in seen] == [6, 9]
+    assert_equal_parts(seen, [expected[1], expected[4]], 2)
+
+
+def test_gradients_taken_by_hand_do_not_count_as_parts() -> None:
+    def penalised(model: nn.Module, batch: Batch) -> torch.Tensor:
+        loss = cross_entropy(model, batch)
+        gradients = torch.autograd.grad(loss, list(model.parameters()), create_graph=True)
+        return loss + 0.1 * sum((g.square().sum() for g in gradients), torch.zeros(()))
+
+    seen, _, expected = train(network(), [batches([8] * 3, seed) for seed in range(2)], loss=penalised)
+    assert_equal_parts(seen, expected, 3)
+
+
+class Halves(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right, self.last = nn.Linear(20, 9), nn.Linear(20, 9), nn.Linear(9, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.last(self.left(x) if x[0, 0] > 0 else self.right(x))
+        return y
+
+
+def test_parameters_that_only_some_parts_use_are_read_at_their_own_last_part() -> None:
+    torch.manual_seed(0)
+    seen, _, expected = train(Halves(), [batches([8] * 4, seed) for seed in range(6)])
+    dropped = 6 - len(seen)
+    # Each of the two layers is found out at most once, and each time the next step reads anew.
+    assert dropped <= 2
+    assert_equal_parts(seen, [expected[m["step"]] for m in seen], 4)
+
+
+def test_the_training_is_bit_for_bit_what_it_is_without_the_hook() -> None:
+    steps = [batches([8] * 4, seed) for seed in range(5)]
+    watched, alone = network(), network()
+    train(watched, steps, layers=True)
+    train(alone, steps, enabled=False)
+    for one, other in zip(watched.parameters(), alone.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_switched_off_by_the_environment_it_measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOISESCALE_DISABLED", "1")
+    seen, watcher, _ = train(network(), [batches([8] * 4)])
+    assert (seen, watcher.measurements) == ([], 0)
+
+
+def test_a_sink_that_raises_never_reaches_the_training(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(measurement: Measurement) -> None:
+        raise OSError("disk full")
+
+    _, watcher, _ = train(network(), [batches([8] * 2, seed) for seed in range(3)], sink=broken)
+    assert watcher.counts["sink-failed"] == 3
+    assert len(caplog.records) == 1
+
+
+def test_batch_normalisation_is_warned_of() -> None:
+    model = nn.Sequential(nn.Linear(20, 5), nn.BatchNorm1d(5))
+    _, watcher, _ = train(model, [batches([8] * 2)])
+    assert watcher.counts["batch-norm"] == 1
+
+
+def test_many_backward_passes_in_one_step_of_lbfgs_are_no_parts() -> None:
+    model = network()
+    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=3)
+    watcher = noisescale.watch(model, optimizer, micro_batch=8, every=1, sink=lambda _: None)
+    (part,) = batches([8])
+
+    def closure() -> float:
+        optimizer.zero_grad()
+        loss = cross_entropy(model, part)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.item()
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    watcher.close()
+    assert watcher.counts == {"lbfgs": 1, "run-ended": 1}
+    assert watcher.measurements == 0
+
+
+def test_one_batch_is_split_on_measured_steps_and_trains_as_whole() -> None:
+    models = [network(), network()]
+    optimizers = [torch.optim.SGD(model.parameters(), lr=0.05) for model in models]
+    seen: list[Measurement] = []
+    watcher = noisescale.watch(models[0], optimizers[0], micro_batch=8, every=2, sink=seen.append)
+    expected = []
+    for number in range(3):
+        ((x, y),) = batches([32], number)
+        quarters = list(zip(x.tensor_split(4), y.tensor_split(4), strict=True))
+        expected.append(brute_force(models[0], quarters, [1 / 4] * 4))
+        loss = watcher.backward(lambda x, y: cross_entropy(models[0], (x, y)), (x, y), chunks=4)
+        whole = cross_entropy(models[1], (x, y))
+        whole.backward()  # type: ignore[no-untyped-call]
+        assert float(loss) == pytest.approx(whole.item(), rel=FLOAT32)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+    watcher.close()
+    assert [m["step"] for m in seen] == [0, 2]
+    assert_equal_parts(seen, [expected[0], expected[2]], 4)
+    for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        # Float32 sums in another order, three steps of them.
+        assert torch.allclose(one, other, atol=1e-6)
+
+
+def test_a_wrong_option_is_named(tmp_path: Path) -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(ValueError, match="micro_batch=0"):
+        noisescale.watch(model, optimizer, micro_batch=0, sink=tmp_path / "m.ndjson")
+    with pytest.raises(ValueError, match="run='a b'"):
+        noisescale.watch(model, optimizer, micro_batch=1, run="a b", sink=tmp_path / "m.ndjson")
+    with pytest.raises(ValueError, match="moves no parameter of this model"):
+        noisescale.watch(network(), optimizer, micro_batch=1, sink=tmp_path / "m.ndjson")
+
+
+@pytest.mark.parametrize("count", [1, 4095, 4097, 10_000_019])
+def test_squares_of_long_gradients_keep_six_digits(count: int) -> None:
+    gradient = torch.randn(count, generator=torch.Generator().manual_seed(0)) + 1
+    exact = float(gradient.double().square().sum())
+    assert float(squared_norm(gradient)) == pytest.approx(exact, rel=1e-6)
+
+
+def test_squares_of_other_types_and_layouts_are_those_of_their_elements() -> None:
+    assert math.isclose(float(squared_norm(torch.tensor([3 + 4j, 1j]))), 26, rel_tol=1e-6)
+    assert float(squared_norm(torch.arange(6.0).reshape(2, 3).t())) == pytest.approx(55, rel=1e-6)
+    assert float(squared_norm(torch.full((10,), 1e4, dtype=torch.float16))) == pytest.approx(1e9, rel=1e-3)
+    assert float(squared_norm(torch.empty(0))) == 0
