@@ -38,7 +38,7 @@ const gap = 9;
 const rise = 12;
 /** Free space that a text keeps around itself. */
 const margin = 2;
-const moves: readonly number[] = [0, 5, 10, 16, 22, 30, 40, 52, 66];
+const moves: readonly number[] = [0, 5, 10, 16, 22, 30, 40, 52, 66, 84, 104];
 const asides: readonly number[] = [0, 24, 56, 96];
 
 // What a place costs, in pixels of distance that one would go to avoid it.
@@ -83,7 +83,9 @@ export function placeLabels(
 }
 
 function candidates(wish: LabelWish, area: Box): (LabelPlace & { readonly cost: number })[] {
-  const { width, x, y, align, position } = wish;
+  const { width, x, align, position } = wish;
+  // From a place outside the area every move might end at the same edge.
+  const y = Math.min(Math.max(wish.y, area.top), area.bottom);
   const shifts = { left: -width - gap, right: gap, center: -width / 2 };
   const inside = (left: number, center: number): LabelPlace => ({
     left: Math.min(Math.max(left, area.left + margin), area.right - width - margin),

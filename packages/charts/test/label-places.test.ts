@@ -56,6 +56,7 @@ describe("places of labels", () => {
           });
         });
       }),
+      { seed: 1, numRuns: 2000 },
     );
   });
 });
