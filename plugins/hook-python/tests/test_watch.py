@@ -80,7 +80,7 @@ def train(
         for part, factor in zip(parts, factors, strict=True):
             if say_parts:
                 watcher.part(len(part[0]), weight=factor, loss=loss(model, part))
-            (loss(model, part) * factor).backward()  # type: ignore[no-untyped-call]
+            (loss(model, part) * factor).backward()
         if clip is not None:
             nn.utils.clip_grad_norm_(model.parameters(), clip)
         optimizer.step()
@@ -193,7 +193,7 @@ def test_checkpointed_models_are_seen_as_they_are(reentrant: bool) -> None:
     for parts in steps:
         expected.append(brute_force(model, parts, [1 / 3] * 3))
         for part in parts:
-            (loss(model, part) / 3).backward()  # type: ignore[no-untyped-call]
+            (loss(model, part) / 3).backward()
         optimizer.step()
         optimizer.zero_grad()
     watcher.close()
@@ -226,7 +226,7 @@ def test_a_gradient_scaler_is_undone_and_a_step_that_it_skips_is_left_out(set_to
             expected.append(brute_force(model, parts, [1 / 3] * 3))
         for part in parts:
             loss = cross_entropy(model, part) / 3 * (float("inf") if spoilt else 1)
-            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            scaler.scale(loss).backward()
         scaler.unscale_(optimizer)
         nn.utils.clip_grad_norm_(model.parameters(), 0.01)
         scaler.step(optimizer)
@@ -327,10 +327,10 @@ def test_many_backward_passes_in_one_step_of_lbfgs_are_no_parts() -> None:
     def closure() -> float:
         optimizer.zero_grad()
         loss = cross_entropy(model, part)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss.item()
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    optimizer.step(closure)
     watcher.close()
     assert watcher.counts == {"lbfgs": 1, "run-ended": 1}
     assert watcher.measurements == 0
@@ -348,7 +348,7 @@ def test_one_batch_is_split_on_measured_steps_and_trains_as_whole() -> None:
         expected.append(brute_force(models[0], quarters, [1 / 4] * 4))
         loss = watcher.backward(lambda x, y: cross_entropy(models[0], (x, y)), (x, y), chunks=4)
         whole = cross_entropy(models[1], (x, y))
-        whole.backward()  # type: ignore[no-untyped-call]
+        whole.backward()
         assert float(loss) == pytest.approx(whole.item(), rel=FLOAT32)
         for optimizer in optimizers:
             optimizer.step()

@@ -6,7 +6,8 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from noisescale.pytorch.watch import Watcher, watch
+    from noisescale.pytorch.watch import watch
+    from noisescale.pytorch.watcher import Watcher
 
 __version__ = "0.1.0"
 __all__ = ["Watcher", "watch"]

@@ -1,5 +1,6 @@
 """Hooks for PyTorch."""
 
-from noisescale.pytorch.watch import Watcher, watch
+from noisescale.pytorch.watch import watch
+from noisescale.pytorch.watcher import Watcher
 
 __all__ = ["Watcher", "watch"]

@@ -81,8 +81,8 @@ class Accumulation:
             slot = _Slot(group)
             self._slots[parameter] = slot
             self._handles += [
-                parameter.register_hook(self._before(parameter, slot)),  # type: ignore[no-untyped-call]
-                parameter.register_post_accumulate_grad_hook(self._after(slot)),  # type: ignore[no-untyped-call]
+                parameter.register_hook(self._before(parameter, slot)),
+                parameter.register_post_accumulate_grad_hook(self._after(slot)),
             ]
 
     def detach(self) -> None:

@@ -1,0 +1,278 @@
+"""Takes a measurement from every step that an optimizer ends."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import distributed, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from noisescale.parts import PartSums, small_and_big, sum_parts
+from noisescale.pytorch.accumulation import Accumulation, PartsChangedError, Squares
+from noisescale.pytorch.layers import grouped_by_layer
+from noisescale.report import Report
+from noisescale.wire import BriefSnapshot, Measurement
+
+_MOST_FAILURES = 3
+
+
+class _Part(NamedTuple):
+    units: float
+    weight: float | None
+    loss: torch.Tensor | float | None
+
+
+class _Reading(NamedTuple):
+    """A step whose numbers are still on the device."""
+
+    step: int
+    time_ms: float
+    squares: Squares
+    sums: PartSums
+    scale: torch.Tensor | None
+    loss: torch.Tensor | float | None
+    learning_rate: float
+
+
+class Watcher:
+    """A watched training."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        report: Report,
+        *,
+        micro_batch: float,
+        parts: int | None,
+        every: int,
+        layers: bool,
+        first_step: int,
+        scaler: "torch.amp.GradScaler | None",
+        enabled: bool,
+    ) -> None:
+        self._report = report
+        self._optimizer = optimizer
+        self._micro_batch = micro_batch
+        self._every = every
+        self._scaler = scaler
+        self._step = first_step
+        self._failures = 0
+        self._said_one_part = False
+        self._given: list[_Part] = []
+        self._readings: deque[_Reading] = deque()
+        self._closed = False
+        self._by_layer = layers
+        self._layers, parameters = grouped_by_layer(model, optimizer, layers)
+        self._accumulation = Accumulation(parameters, len(self._layers), parts, self._failed, self._restarted)
+        self._handle = optimizer.register_step_post_hook(self._stepped)
+        self._off = not (enabled and self._possible(model))
+        self._accumulation.active = self._measures()
+
+    @property
+    def last(self) -> Measurement | None:
+        """The last measurement; it comes one measured step after its own."""
+        return self._report.last
+
+    @property
+    def snapshot(self) -> BriefSnapshot | None:
+        """The collector's last answer; None with a path or a function as sink."""
+        return self._report.sink.snapshot
+
+    @property
+    def measurements(self) -> int:
+        """Measurements so far."""
+        return self._report.measurements
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What was left out or warned of, by code; see the README."""
+        return self._report.counts
+
+    @property
+    def step(self) -> int:
+        """Number of the optimizer step that comes next."""
+        return self._step
+
+    def part(self, units: float, *, weight: float | None = None, loss: torch.Tensor | float | None = None) -> None:
+        """Says of the next backward pass what `micro_batch` does not: called before all passes of a step or none.
+
+        Args:
+            units: n_k, units of this part.
+            weight: w_k, the factor of the part's mean loss; where it is None, 1/K.
+            loss: The part's mean loss, unscaled and without the weight; only passed on.
+        """
+        if self._accumulation.active:
+            self._given.append(_Part(units, weight, loss.detach() if isinstance(loss, torch.Tensor) else loss))
+
+    def backward(
+        self, loss_fn: Callable[..., torch.Tensor], batch: Sequence[torch.Tensor], *, chunks: int = 4
+    ) -> torch.Tensor:
+        """Takes the place of `loss_fn(*batch).backward()` where a step has one batch: a measured step splits it.
+
+        The gradient is that of the whole batch, as `loss_fn` is a mean over its examples. Batch
+        normalisation and losses that compare examples see chunks on measured steps.
+
+        Args:
+            loss_fn: Gives the mean loss, shape (), of the examples in its arguments.
+            batch: Tensors with one row an example.
+            chunks: K; a batch of fewer than 2K rows is not split.
+
+        Returns:
+            The batch's mean loss, shape (), detached.
+        """
+        rows = len(batch[0])
+        split = chunks if self._accumulation.active and chunks >= 2 and rows >= 2 * chunks else 1
+        total = torch.zeros(())
+        for part in zip(*(tensor.tensor_split(split) for tensor in batch), strict=True):
+            share = len(part[0]) / rows
+            loss = loss_fn(*part)
+            self.part(len(part[0]), weight=share, loss=loss)
+            scaled = loss * share if self._scaler is None else self._scaler.scale(loss * share)
+            scaled.backward()
+            total = total.to(loss.device) + loss.detach() * share
+        return total
+
+    def flush(self, deadline_seconds: float = 5.0) -> bool:
+        """Reads what is still on the device and waits for delivery.
+
+        Returns:
+            False if the deadline passed before everything had arrived.
+        """
+        self._read_all()
+        return self._report.sink.flush(deadline_seconds)
+
+    def close(self, *, failed: bool = False, deadline_seconds: float = 5.0) -> bool:
+        """Reports the run as finished (or failed), flushes and detaches. Idempotent.
+
+        Returns:
+            True if everything has arrived.
+        """
+        if self._closed:
+            return True
+        self._closed = True
+        self.detach()
+        self._read_all()
+        self._report.event(self._step - 1, "failed" if failed else "finished", "run-ended")
+        return self._report.sink.close(deadline_seconds)
+
+    def detach(self) -> None:
+        """Removes every hook; the training goes on unmeasured."""
+        self._handle.remove()
+        self._accumulation.detach()
+
+    def __enter__(self) -> "Watcher":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        self.close(failed=kind is not None)
+
+    def _possible(self, model: nn.Module) -> bool:
+        if isinstance(self._optimizer, torch.optim.LBFGS):
+            self._report.event(self._step, "unavailable", "lbfgs")
+            return False
+        if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
+            self._report.event(self._step, "unavailable", "data-parallel")
+            return False
+        if any(isinstance(module, _BatchNorm) and module.training for module in model.modules()):
+            self._report.event(self._step, "warning", "batch-norm")
+        return True
+
+    def _measures(self) -> bool:
+        return not self._off and self._step % self._every == 0
+
+    def _stepped(self, optimizer: torch.optim.Optimizer, args: object, kwargs: object) -> None:
+        step, self._step = self._step, self._step + 1
+        try:
+            if self._accumulation.active:
+                self._end_of_measured_step(step)
+            self._accumulation.active = self._measures()
+        except Exception:
+            self._failed()
+
+    def _end_of_measured_step(self, step: int) -> None:
+        given, self._given = self._given, []
+        try:
+            squares = self._accumulation.take()
+        except PartsChangedError:
+            self._report.event(step, "dropped", "parts-changed")
+            return
+        if squares is None:
+            return
+        if squares.parts == 1:
+            if not self._said_one_part:
+                self._said_one_part = True
+                self._report.event(step, "unavailable", "one-part")
+            return
+        if given and len(given) != squares.parts:
+            self._report.event(step, "dropped", "part-sizes")
+            return
+        self._read_all()
+        parts = given or [_Part(self._micro_batch, None, None)] * squares.parts
+        weights = [1 / squares.parts if part.weight is None else part.weight for part in parts]
+        losses = [part.loss for part in parts]
+        loss = None
+        if all(loss is not None for loss in losses):
+            loss = sum(w * x for w, x in zip(weights, losses, strict=True) if x is not None) / sum(weights)
+        self._readings.append(
+            _Reading(
+                step,
+                time.time() * 1000,
+                squares,
+                sum_parts([part.units for part in parts], weights),
+                None if self._scaler is None else self._scaler.scale(torch.ones((), device=squares.big.device)),
+                loss,
+                float(self._optimizer.param_groups[0]["lr"]),
+            )
+        )
+
+    def _read_all(self) -> None:
+        """Takes the numbers of earlier steps off the device: a measured step later there is no wait for them."""
+        while self._readings:
+            reading = self._readings.popleft()
+            try:
+                self._read(reading)
+                self._failures = 0
+            except Exception:
+                self._failed()
+
+    def _read(self, reading: _Reading) -> None:
+        numbers = torch.stack([reading.squares.small, reading.squares.big]).cpu()
+        if reading.scale is not None:
+            numbers = numbers / reading.scale.double().cpu().square()
+        if not bool(numbers.isfinite().all()):
+            self._report.event(reading.step, "dropped", "not-finite")
+            return
+        small_sums, bigs = numbers.tolist()
+        small, big = small_and_big(reading.sums, sum(small_sums), sum(bigs))
+        measurement: Measurement = {
+            "step": reading.step,
+            "time_ms": reading.time_ms,
+            "units": reading.sums.units,
+            "small": small,
+            "big": big,
+            "learning_rate": reading.learning_rate,
+        }
+        if reading.loss is not None and abs(loss := float(reading.loss)) < float("inf"):
+            measurement["loss"] = loss
+        if self._by_layer:
+            measurement["layers"] = {
+                name: (small_sum / reading.sums.squared_weight, big_square / reading.sums.weight**2)
+                for name, small_sum, big_square in zip(self._layers, small_sums, bigs, strict=True)
+            }
+        self._report.measured(measurement)
+
+    def _restarted(self, given_up: int) -> None:
+        self._given = self._given[given_up:]
+        self._report.event(self._step, "dropped", "not-finite")
+
+    def _failed(self) -> None:
+        self._failures += 1
+        self._accumulation.clear()
+        self._given = []
+        if self._failures >= _MOST_FAILURES:
+            self._off = True
+            self._accumulation.active = False
+        self._report.event(self._step, "unavailable" if self._off else "dropped", "hook-failed")
