@@ -28,9 +28,30 @@ export function jsonBody(request: Request): unknown {
   }
 }
 
-/** One record a line; a line that is not JSON is one record that could not be read. Empty lines are no records. */
+/** Records in one request; a sender of more sends them in parts. */
+export const mostRecords = 50_000;
+
+/** @throws ProblemError 413 */
+export function requireFewRecords(count: number): void {
+  if (count <= mostRecords) return;
+  throw new ProblemError(
+    413,
+    "Too many records",
+    `One request takes at most ${mostRecords} records: send them in parts`,
+  );
+}
+
+/**
+ * One record a line; a line that is not JSON is one record that could not be read. Empty lines are no records.
+ *
+ * @throws ProblemError 413 where there are too many
+ */
 export function ndjsonBody(request: Request): IncomingRecord[] {
-  return textBody(request)
+  const text = textBody(request);
+  let lines = 0;
+  for (let at = text.indexOf("\n"); at !== -1; at = text.indexOf("\n", at + 1)) lines += 1;
+  requireFewRecords(lines);
+  return text
     .split("\n")
     .filter((line) => line.trim() !== "")
     .map((line) => {
@@ -47,7 +68,8 @@ function textBody(request: Request): string {
   return Buffer.isBuffer(body) ? body.toString("utf8") : "";
 }
 
-const notJson = /"(?:[^"\\]|\\.)*"|-?Infinity|NaN/g;
+// A string that does not end takes the rest of the text: without that branch each of its quotes would be tried anew.
+const notJson = /"(?:[^"\\]|\\[\s\S])*(?:"|\\?$)|-?Infinity|NaN/g;
 
 /**
  * JSON, or JSON with the bare `NaN` and `Infinity` that Python writes: read as the numbers they are, so that the schema can

@@ -43,7 +43,7 @@ export function columnOf(metric: SeriesMetric): number {
 /** A number of a stored row; null where it is not known. */
 export function valueAt(rows: Float64Array, row: number, column: number): number | null {
   const value = rows[row * seriesRowWidth + column];
-  return value === undefined || Number.isNaN(value) ? null : value;
+  return value === undefined || !Number.isFinite(value) ? null : value;
 }
 
 export function writeSeriesRow(rows: Float64Array, row: number, point: RunPoint, measurement: RunMeasurement): void {

@@ -100,7 +100,10 @@ export class Delivery {
       const lost = this.#waiting.measurements + this.#waiting.events;
       this.#waiting.takeAll();
       this.#counts.dropped += lost;
-      if (lost > 0) this.#warn("lost", `${this.#options.url} was away to the end: ${lost} records are lost.`);
+      // A refusal was said when it came.
+      if (lost > 0 && !this.#stopped) {
+        this.#warn("lost", `${this.#options.url} was away to the end: ${lost} records are lost.`);
+      }
     }
     await this.#spool.sync();
     return delivered;

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { namedValues } from "./named-values.ts";
+import { timeMsSchema } from "./time.ts";
 
 const batchSize = z.number().positive();
 const squaredNorm = z.number().nonnegative();
@@ -13,7 +14,7 @@ export const measurementSchema = z
     /** Optimizer step, from 0. */
     step: z.number().int().nonnegative(),
     /** Unix epoch [ms]. */
-    time_ms: z.number().nonnegative(),
+    time_ms: timeMsSchema,
     /** The training process's start [Unix ms]; the highest attempt wins from its first step on. */
     attempt: z.number().int().nonnegative().default(0),
     /** Units that this one step consumed; `big.batch_size` where it is left out. */

@@ -2,14 +2,30 @@ import { z } from "zod";
 import { identifierSchema, unitSchema } from "./identifier.ts";
 import { namedValues } from "./named-values.ts";
 
-const positive = z.number().positive();
+/** Batch sizes, data sets and costs in units: at least one, and no more than a number counts exactly. */
+const units = z.number().min(1).max(Number.MAX_SAFE_INTEGER);
+
+/** Longest description of a tracker's run [characters of JSON]. */
+const longestTarget = 4096;
+
+function isShort(target: unknown): boolean {
+  try {
+    return JSON.stringify(target).length <= longestTarget;
+  } catch {
+    // Nested too deep to be written.
+    return false;
+  }
+}
 
 /** One of the collector's configured trackers and the run in it that belongs to this one. */
 export const trackerTargetSchema = z.strictObject({
   /** Name of a tracker in the collector's own configuration; never an address or a path. */
   name: identifierSchema,
   /** Which run of the tracker; its shape is the plugin's own and the plugin validates it. */
-  run: z.record(z.string(), z.unknown()).default({}),
+  run: z
+    .record(z.string(), z.unknown())
+    .refine(isShort, `must be at most ${longestTarget} characters of JSON`)
+    .default({}),
   mode: z.string().max(64).optional(),
 });
 export type TrackerTarget = z.infer<typeof trackerTargetSchema>;
@@ -26,12 +42,12 @@ export const runDeclarationSchema = z
     trackers: z.array(trackerTargetSchema).max(4, "must name at most 4 trackers").optional(),
     optimizer: z.enum(["sgd", "adam", "other"]).optional(),
     /** Units in a data set that is drawn without replacement; corrects |G|² by tr Σ/N. */
-    dataset_units: positive.optional(),
+    dataset_units: units.optional(),
     batch_multiple: z.number().int().positive().optional(),
-    batch_min: positive.optional(),
-    batch_max: positive.optional(),
+    batch_min: units.optional(),
+    batch_max: units.optional(),
     /** Cost of a step's latency over the cost of a unit [units]. */
-    latency_ratio: positive.optional(),
+    latency_ratio: units.optional(),
     tags: namedValues(z.string().max(1024), { maxNames: 64, maxNameLength: 128 }).optional(),
   })
   .refine((run) => run.batch_min === undefined || run.batch_max === undefined || run.batch_min <= run.batch_max, {

@@ -37,7 +37,12 @@ export interface TrackerClaims {
 }
 
 const startMs = 1_790_000_000_000;
-const context = (run: string): RunContext => ({ run, project: "contract", name: `The run ${run}` });
+const context = (run: string): RunContext => ({
+  run,
+  project: "contract",
+  name: `The run ${run}`,
+  queue: "0123456789abcdef",
+});
 
 function point(step: number, key: string = metricKey.bSimple, value: number = 1000 / (step + 1)): Point {
   return { key, step, timeMs: startMs + 1000 * step, value };

@@ -92,4 +92,9 @@ export interface RunContext {
   readonly project: string;
   /** Free text. */
   readonly name: string;
+  /**
+   * The collector's queue for this run: another one has sent what an earlier queue left in the tracker, and a position of
+   * null is the start of this queue alone. `[0-9a-f]{16}`
+   */
+  readonly queue: string;
 }

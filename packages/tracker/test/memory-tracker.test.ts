@@ -3,7 +3,7 @@ import { describeTracker } from "@noisescale/tracker/contract";
 import { expect, test } from "vitest";
 
 const away = new TrackerError("memory: is away; try again later.", { retryable: true, retryAfterSeconds: 3 });
-const context = { run: "r", project: "p", name: "r" };
+const context = { run: "r", project: "p", name: "r", queue: "0123456789abcdef" };
 const point = (step: number) => ({ key: metricKey.bSimple, step, timeMs: 1000 * step, value: 1 });
 
 describeTracker("MemoryTracker", {

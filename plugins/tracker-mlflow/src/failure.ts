@@ -33,7 +33,11 @@ export function retryAfterSeconds(header: string | null, nowMs: number = Date.no
 }
 
 function quoted(body: string): string {
-  const words = messageOf(body).replaceAll(/\s+/g, " ").trim();
+  // A proxy may echo the request: its credentials belong in no log and on no page.
+  const words = messageOf(body)
+    .replaceAll(/\b(Basic|Bearer)\s+\S+/gi, "$1 …")
+    .replaceAll(/[\s\p{Cc}\p{Cf}]+/gu, " ")
+    .trim();
   if (words === "" || words.startsWith("<")) return "";
   return `: ${words.length > longestQuote ? `${words.slice(0, longestQuote)}…` : words}`;
 }
@@ -51,7 +55,7 @@ function messageOf(body: string): string {
 
 function advice(status: number, words: string): string {
   if (status === 403 && words.includes("Invalid Host header")) {
-    return "Its list of hosts lacks the name in the collector's trackingUri: start MLflow with --allowed-hosts or MLFLOW_SERVER_ALLOWED_HOSTS naming it.";
+    return "Its list of hosts lacks the name in the collector's tracking_uri: start MLflow with --allowed-hosts or MLFLOW_SERVER_ALLOWED_HOSTS naming it.";
   }
   if (status === 401) {
     return "Check username and password, or token, of this tracker in the collector's configuration.";
@@ -59,9 +63,9 @@ function advice(status: number, words: string): string {
   if (status === 403) {
     return "The account in the collector's configuration lacks the permission: give it EDIT on the experiment.";
   }
-  if (status === 404) return "Does the run exist, and is trackingUri the address of an MLflow server?";
+  if (status === 404) return "Does the run exist, and is tracking_uri the address of an MLflow server?";
   if (status >= 300 && status < 400) {
-    return "It redirects, and credentials are not sent on: put the final address into trackingUri.";
+    return "It redirects, and credentials are not sent on: put the final address into tracking_uri.";
   }
   if (status === 413) return "A proxy before MLflow limits the size of uploads; raise its limit.";
   if (status === 429 || status >= 500) return "It will be tried again.";

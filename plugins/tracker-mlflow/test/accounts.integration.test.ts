@@ -5,7 +5,7 @@ import { MlflowServer } from "./mlflow-server.ts";
 
 // An account that lives as long as this file's server.
 const account = { username: "admin", password: "correct-horse-battery" };
-const context: RunContext = { run: "mnist-1", project: "digits", name: "MNIST" };
+const context: RunContext = { run: "mnist-1", project: "digits", name: "MNIST", queue: "0123456789abcdef" };
 const points = [{ key: metricKey.bSimple, step: 1, timeMs: 1_790_000_000_000, value: 437 }];
 const panel = {
   panel: "frontier",

@@ -5,7 +5,7 @@ import { mlflowTracker } from "@noisescale/tracker-mlflow";
 import { afterEach, describe, expect, test } from "vitest";
 import { retryAfterSeconds } from "../src/failure.ts";
 
-const context = { run: "r", project: "p", name: "r" };
+const context = { run: "r", project: "p", name: "r", queue: "0123456789abcdef" };
 let server: Server | undefined;
 afterEach(async () => {
   server?.close();

@@ -8,7 +8,7 @@ import { MlflowServer } from "./mlflow-server.ts";
 import { PythonMlflowClient } from "./python-mlflow-client.ts";
 
 const startMs = 1_790_000_000_000;
-const context: RunContext = { run: "mnist-1", project: "digits", name: "MNIST" };
+const context: RunContext = { run: "mnist-1", project: "digits", name: "MNIST", queue: "0123456789abcdef" };
 
 let server: MlflowServer;
 let python: PythonMlflowClient;

@@ -10,11 +10,14 @@ export interface FilePosition {
   readonly length: number;
 }
 
-const startOfRun: FilePosition = { file: 1, length: 0 };
+/** Whose files: a run of the collector, and its queue. Another queue of the same run goes on in files of its own. */
+export interface FileOwner {
+  readonly run: string;
+  readonly queue: string;
+}
 
 /** Reads a position as `formatPosition` wrote it. */
-export function parsePosition(position: string | null): FilePosition {
-  if (position === null) return startOfRun;
+export function parsePosition(position: string): FilePosition {
   const [, file, length] = /^([1-9]\d{0,9}):(\d{1,15})$/.exec(position) ?? [];
   if (file === undefined || length === undefined) {
     throw new TrackerError(`tensorboard: ${JSON.stringify(position)} is no position of an event file.`, {
@@ -29,29 +32,47 @@ export function formatPosition(position: FilePosition): string {
 }
 
 /** `tfevents` makes it an event file; the count comes before the name, so that the names sort as the files follow. */
-function eventFileName(run: string, file: number): string {
-  return `events.out.tfevents.${String(file).padStart(10, "0")}.noisescale.${run}`;
+function eventFileName({ run, queue }: FileOwner, file: number): string {
+  return `events.out.tfevents.${String(file).padStart(10, "0")}.noisescale.${run}~${queue}`;
 }
 
-/** Counts of the run's event files in a directory, and another collector run's name if one writes there too. */
-export async function eventFiles(
-  directory: string,
-  run: string,
-): Promise<{ readonly files: readonly number[]; readonly stranger: string | undefined }> {
-  const files: number[] = [];
+/** What a directory holds of a run. */
+interface EventFiles {
+  /** Counts of this queue's files. */
+  readonly own: readonly number[];
+  /** Highest count among the run's files, those of other queues too; 0 where there is none. */
+  readonly last: number;
+  /** Another collector run's name, if one writes there too. */
+  readonly stranger: string | undefined;
+}
+
+export async function eventFiles(directory: string, owner: FileOwner): Promise<EventFiles> {
+  const own: number[] = [];
+  let last = 0;
   let stranger: string | undefined;
   for (const name of await readdir(directory)) {
-    const [, file, owner] = /^events\.out\.tfevents\.(\d{10})\.noisescale\.(.+)$/.exec(name) ?? [];
-    if (owner === run) files.push(Number(file));
-    else stranger ??= owner;
+    const [, file, run, queue] = /^events\.out\.tfevents\.(\d{10})\.noisescale\.(.+)~([0-9a-f]+)$/.exec(name) ?? [];
+    if (run === undefined) continue;
+    if (run !== owner.run) {
+      stranger ??= run;
+      continue;
+    }
+    last = Math.max(last, Number(file));
+    if (queue === owner.queue) own.push(Number(file));
   }
-  return { files, stranger };
+  return { own, last, stranger };
+}
+
+/** Where a queue begins: at its own first file, if a send without an answer left one, else behind what others wrote. */
+export async function startOfQueue(directory: string, owner: FileOwner): Promise<FilePosition> {
+  const { own, last } = await eventFiles(directory, owner);
+  return { file: own.length > 0 ? Math.min(...own) : last + 1, length: 0 };
 }
 
 /** Whether a file still holds all that was acknowledged. */
-export async function reaches(directory: string, run: string, position: FilePosition): Promise<boolean> {
+export async function reaches(directory: string, owner: FileOwner, position: FilePosition): Promise<boolean> {
   if (position.length === 0) return true;
-  const found = await stat(join(directory, eventFileName(run, position.file))).catch((error: unknown) => {
+  const found = await stat(join(directory, eventFileName(owner, position.file))).catch((error: unknown) => {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
     throw error;
   });
@@ -59,17 +80,17 @@ export async function reaches(directory: string, run: string, position: FilePosi
 }
 
 /**
- * Writes `records` at a position and ends the file behind them; later files of the run, left by a crash, go. What stood
+ * Writes `records` at a position and ends the file behind them; later files of the queue, left by a crash, go. What stood
  * behind the position was never acknowledged. Bytes that were there already are written over with the same ones before
  * the file is cut, so that TensorBoard, reading meanwhile, never sees it shrink under it. Synced to disk on return.
  */
 export async function writeRecords(
   directory: string,
-  run: string,
+  owner: FileOwner,
   position: FilePosition,
   records: Uint8Array,
 ): Promise<FilePosition> {
-  const path = join(directory, eventFileName(run, position.file));
+  const path = join(directory, eventFileName(owner, position.file));
   // O_NOFOLLOW: a link planted under the file's name would lead the write out of the root.
   const handle = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o644);
   const end = position.length + records.length;
@@ -81,9 +102,9 @@ export async function writeRecords(
     await handle.close();
   }
   if (position.length === 0) await syncDirectory(directory);
-  const { files } = await eventFiles(directory, run);
-  for (const file of files.filter((count) => count > position.file)) {
-    await unlink(join(directory, eventFileName(run, file)));
+  const { own } = await eventFiles(directory, owner);
+  for (const file of own.filter((count) => count > position.file)) {
+    await unlink(join(directory, eventFileName(owner, file)));
   }
   return { file: position.file, length: end };
 }

@@ -7,7 +7,16 @@ import {
   TrackerError,
   type TrackerRun,
 } from "@noisescale/tracker";
-import { eventFiles, type FilePosition, formatPosition, parsePosition, reaches, writeRecords } from "./event-file.ts";
+import {
+  eventFiles,
+  type FileOwner,
+  type FilePosition,
+  formatPosition,
+  parsePosition,
+  reaches,
+  startOfQueue,
+  writeRecords,
+} from "./event-file.ts";
 import { makeRunDirectory, runSegments } from "./run-directory.ts";
 import { deliveryRecords } from "./transform.ts";
 
@@ -47,8 +56,10 @@ export function tensorboardTracker(config: TensorboardConfig): Tracker {
             throw new TrackerError(`tensorboard: the run ${context.run} was closed.`, { retryable: false });
           }
           checkDelivery({ kind, capabilities }, delivery);
-          const at = parsePosition(position);
-          const next = await onDisk(root, () => write(directory, context.run, at, delivery, rotateAtBytes));
+          const next = await onDisk(root, async () => {
+            const at = position === null ? await startOfQueue(directory, context) : parsePosition(position);
+            return write(directory, context, at, delivery, rotateAtBytes);
+          });
           return formatPosition(next);
         },
         async close(): Promise<void> {
@@ -62,7 +73,7 @@ export function tensorboardTracker(config: TensorboardConfig): Tracker {
 
 async function openDirectory(root: string, segments: readonly string[], context: RunContext): Promise<string> {
   const directory = await makeRunDirectory(root, segments);
-  const { stranger } = await eventFiles(directory, context.run);
+  const { stranger } = await eventFiles(directory, context);
   if (stranger === undefined) return directory;
   throw new TrackerError(
     `tensorboard: the directory ${JSON.stringify(segments.join("/"))} already holds the run ${stranger}, and TensorBoard ` +
@@ -73,16 +84,16 @@ async function openDirectory(root: string, segments: readonly string[], context:
 
 async function write(
   directory: string,
-  run: string,
+  owner: FileOwner,
   acknowledged: FilePosition,
   delivery: Delivery,
   rotateAtBytes: number,
 ): Promise<FilePosition> {
   // A file that someone deleted or cut cannot be continued: the rest goes to a new one, and what they removed stays away.
-  const whole = await reaches(directory, run, acknowledged);
+  const whole = await reaches(directory, owner, acknowledged);
   const at = whole && acknowledged.length < rotateAtBytes ? acknowledged : { file: acknowledged.file + 1, length: 0 };
   const records = deliveryRecords(delivery, at.length === 0);
-  return records === undefined ? acknowledged : writeRecords(directory, run, at, records);
+  return records === undefined ? acknowledged : writeRecords(directory, owner, at, records);
 }
 
 /** A failing disk says nothing against the delivery: full, read-only and unmounted disks come back. */

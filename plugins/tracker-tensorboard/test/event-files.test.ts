@@ -5,7 +5,7 @@ import { type Delivery, metricKey, TrackerError } from "@noisescale/tracker";
 import { tensorboardTracker } from "@noisescale/tracker-tensorboard";
 import { afterEach, beforeEach, expect, test } from "vitest";
 
-const context = { run: "mnist-1", project: "p", name: "MNIST" };
+const context = { run: "mnist-1", project: "p", name: "MNIST", queue: "0123456789abcdef" };
 /** Less than one delivery writes, so that the next one opens a file [bytes]. */
 const small = 500;
 let root: string;
@@ -74,8 +74,8 @@ test("a file that has grown past the limit gets a successor, and a retry makes t
   expect(afterSecond).toMatch(/^2:/);
   const expected = await contents();
   expect([...expected.keys()]).toEqual([
-    "events.out.tfevents.0000000001.noisescale.mnist-1",
-    "events.out.tfevents.0000000002.noisescale.mnist-1",
+    "events.out.tfevents.0000000001.noisescale.mnist-1~0123456789abcdef",
+    "events.out.tfevents.0000000002.noisescale.mnist-1~0123456789abcdef",
   ]);
   expect(await send([steps(5)], afterFirst, small)).toBe(afterSecond);
   expect(await contents()).toEqual(expected);
@@ -87,19 +87,21 @@ test("files that a crash left behind the position go, and a trainer's own file s
   await writeFile(join(directory(), "events.out.tfevents.1790000000.host.123.0"), "theirs");
   await send([steps(0)], null, small);
   expect([...(await contents()).keys()]).toEqual([
-    "events.out.tfevents.0000000001.noisescale.mnist-1",
+    "events.out.tfevents.0000000001.noisescale.mnist-1~0123456789abcdef",
     "events.out.tfevents.1790000000.host.123.0",
   ]);
 });
 
 test("a file that someone deleted or cut is followed by a new one, not by a hole", async () => {
   const position = await send([steps(0, 1, 2)]);
-  const first = join(directory(), "events.out.tfevents.0000000001.noisescale.mnist-1");
+  const first = join(directory(), "events.out.tfevents.0000000001.noisescale.mnist-1~0123456789abcdef");
   await truncate(first, 10);
   expect(await send([steps(3)], position)).toMatch(/^2:/);
   await rm(directory(), { recursive: true });
   expect(await send([steps(3)], position)).toMatch(/^2:/);
-  expect([...(await contents()).keys()]).toEqual(["events.out.tfevents.0000000002.noisescale.mnist-1"]);
+  expect([...(await contents()).keys()]).toEqual([
+    "events.out.tfevents.0000000002.noisescale.mnist-1~0123456789abcdef",
+  ]);
 });
 
 test("without a dir the run's name is the directory", async () => {
@@ -124,7 +126,10 @@ test("a symbolic link out of the root is refused before anything is made behind 
 test("a symbolic link planted under the event file's name is not followed", async () => {
   await mkdir(directory(), { recursive: true });
   await writeFile(join(outside, "victim"), "untouched");
-  await symlink(join(outside, "victim"), join(directory(), "events.out.tfevents.0000000001.noisescale.mnist-1"));
+  await symlink(
+    join(outside, "victim"),
+    join(directory(), "events.out.tfevents.0000000001.noisescale.mnist-1~0123456789abcdef"),
+  );
   await expect(send([steps(0)])).rejects.toBeInstanceOf(TrackerError);
   expect(await readFile(join(outside, "victim"), "utf8")).toBe("untouched");
 });
@@ -150,4 +155,19 @@ test("a panel that is no PNG, and a position that is none, are refused for good"
   ).rejects.toMatchObject({ retryable: false, message: expect.stringContaining("frontier") });
   await expect(run.send(steps(0), "../../etc/passwd:0")).rejects.toMatchObject({ retryable: false });
   expect(await readdir(directory())).toEqual([]);
+});
+
+test("another queue of the same run goes on in a file of its own, and a resend of its first delivery leaves each point once", async () => {
+  const tracker = tensorboardTracker({ root });
+  await (await tracker.openRun({}, context)).send(steps(0), null);
+  const before = await contents();
+  const later = await tracker.openRun({}, { ...context, queue: "fedcba9876543210" });
+  await later.send(steps(1), null);
+  await later.send(steps(1), null);
+  const after = await contents();
+  expect([...after.keys()]).toEqual([
+    "events.out.tfevents.0000000001.noisescale.mnist-1~0123456789abcdef",
+    "events.out.tfevents.0000000002.noisescale.mnist-1~fedcba9876543210",
+  ]);
+  for (const [name, bytes] of before) expect(after.get(name)).toEqual(bytes);
 });

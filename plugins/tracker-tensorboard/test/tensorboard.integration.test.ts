@@ -42,7 +42,10 @@ function picture(step: number): Uint8Array {
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), "noisescale-tensorboard-"));
   reader = new PythonEventReader();
-  const run = await tensorboardTracker({ root }).openRun({ dir: "mnist" }, { run: "r", project: "p", name: "r" });
+  const run = await tensorboardTracker({ root }).openRun(
+    { dir: "mnist" },
+    { run: "r", project: "p", name: "r", queue: "0123456789abcdef" },
+  );
   let position: string | null = null;
   for (const delivery of deliveries()) position = await run.send(delivery, position);
 
@@ -63,7 +66,10 @@ afterAll(async () => {
 
 describe("the tensorboard package reads", () => {
   test("values as floats; one that a float cannot hold is left out, not turned into infinity or 0", async () => {
-    const run = await tensorboardTracker({ root }).openRun({ dir: "wide" }, { run: "w", project: "p", name: "w" });
+    const run = await tensorboardTracker({ root }).openRun(
+      { dir: "wide" },
+      { run: "w", project: "p", name: "w", queue: "0123456789abcdef" },
+    );
     const values = [0.1, 1e300, 3e38, 1e-60, 0, -1e300, 1e-40];
     await run.send(
       { points: values.map((value, step) => ({ key: metricKey.covarianceTrace, step, timeMs: 0, value })), panels: [] },

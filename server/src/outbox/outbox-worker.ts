@@ -18,12 +18,14 @@ const firstRetryMs = 1000;
 /** Whatever a tracker asks for: one that answers "at once" is not asked without pause. */
 const shortestRetryMs = 250;
 const longestRetryMs = 5 * 60_000;
+/** A tracker's own wish beyond this is not believed. */
+const longestWishMs = 60 * 60_000;
 /** Runs of the tracker that stay open. */
 const openRunsHeld = 64;
 
 interface OpenRun {
-  /** The words that it was opened with. */
-  readonly target: string;
+  /** The queue that it was opened for; another target, or the same one named anew, is another queue. */
+  readonly queue: string;
   readonly run: TrackerRun;
 }
 
@@ -198,9 +200,8 @@ export class OutboxWorker {
   }
 
   async #openRun(queue: QueueRow): Promise<TrackerRun> {
-    const target = JSON.stringify(queue.target);
     const held = this.#open.get(queue.runId);
-    if (held?.target === target) return held.run;
+    if (held?.queue === queue.queue) return held.run;
     await this.#drop(queue.runId);
     const row = await this.#parts.store.findRun(queue.run);
     const run = await withTimeout(
@@ -208,10 +209,11 @@ export class OutboxWorker {
         run: queue.run,
         project: row?.declaration.project ?? queue.run,
         name: row?.declaration.name ?? queue.run,
+        queue: queue.queue,
       }),
       this.#name,
     );
-    this.#open.set(queue.runId, { target, run });
+    this.#open.set(queue.runId, { queue: queue.queue, run });
     const oldest = this.#open.keys().next();
     if (this.#open.size > openRunsHeld && oldest.done !== true) await this.#drop(oldest.value);
     return run;
@@ -231,7 +233,7 @@ export class OutboxWorker {
     const waitMs =
       known?.retryAfterSeconds === undefined
         ? retryWaitMs(queue.failures)
-        : Math.max(known.retryAfterSeconds * 1000, shortestRetryMs);
+        : Math.min(Math.max(known.retryAfterSeconds * 1000, shortestRetryMs), longestWishMs);
     logger.warn({ err: error, run: queue.run, tracker: this.#name, parked }, "delivery refused");
     // What a failed send leaves behind is not known: the next one starts from a fresh run and the stored position.
     await this.#drop(queue.runId).catch((closing: unknown) => {

@@ -1,8 +1,8 @@
-import { fieldErrors, measurementBatchSchema } from "@noisescale/protocol";
+import { fieldErrors, measurementBatchSchema, type Rejection } from "@noisescale/protocol";
 import { type Request, Router } from "express";
 import { checkRecords, type IncomingRecord } from "../ingest-check.ts";
 import { notUnderstood, UnknownRunError } from "../problem.ts";
-import { bodyOf, jsonBody, ndjsonBody } from "../request-body.ts";
+import { bodyOf, jsonBody, ndjsonBody, requireFewRecords } from "../request-body.ts";
 import { toRunSettings } from "../run-settings.ts";
 import type { RunRow } from "../store/store.ts";
 import type { CollectorContext } from "./collector-context.ts";
@@ -24,11 +24,23 @@ export function measurementRoutes(context: CollectorContext): Router {
       const answer = await ingest.submit({ run: name, records: good, full: request.query["snapshot"] === "full" });
       const allRejected = [...rejected, ...answer.rejected].sort((one, other) => one.index - other.index);
       metrics.ingested(answer.accepted, answer.duplicates, allRejected.length);
-      response.json({ ...answer, rejected: allRejected });
+      response.json({ ...answer, rejected: listed(allRejected) });
     },
   );
 
   return router;
+}
+
+/** Refused records that are listed one by one. */
+const mostListed = 1000;
+
+/** A sender that gets everything wrong is told how, not a hundred thousand times. */
+function listed(rejected: readonly Rejection[]): readonly Rejection[] {
+  const more = rejected.length - mostListed;
+  const next = rejected[mostListed];
+  if (next === undefined) return rejected;
+  const rest = { index: next.index, path: "", message: `this record and ${more - 1} further ones were refused too` };
+  return [...rejected.slice(0, mostListed), rest];
 }
 
 interface Incoming {
@@ -43,6 +55,7 @@ async function incoming(request: Request, name: string, { declarations }: Collec
   if (!request.is("application/x-ndjson")) {
     const parsed = measurementBatchSchema.safeParse(jsonBody(request));
     if (!parsed.success) throw notUnderstood(fieldErrors(parsed.error), "The body");
+    requireFewRecords(parsed.data.measurements.length);
     return { records: parsed.data.measurements.map((value) => ({ value })), firstIndex: 0, declared: undefined };
   }
   const lines = ndjsonBody(request);
@@ -55,5 +68,5 @@ async function incoming(request: Request, name: string, { declarations }: Collec
 /** The first line's `{"run": {…}}`, where it is one. */
 function declarationOf(line: IncomingRecord): { readonly run: unknown } | undefined {
   if (!("value" in line) || typeof line.value !== "object" || line.value === null) return undefined;
-  return "run" in line.value ? { run: line.value.run } : undefined;
+  return "run" in line.value && Object.keys(line.value).length === 1 ? { run: line.value.run } : undefined;
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import type { Point } from "@noisescale/tracker";
 import { queueColumns, queueRow } from "./sqlite-rows.ts";
 import type { SqliteStatements } from "./sqlite-statements.ts";
@@ -41,13 +42,15 @@ export class SqliteOutbox implements OutboxOperations {
     for (const [tracker, target] of targets) {
       // Another target is another run of the tracker: its position and address start anew.
       this.#sql.run(
-        `INSERT INTO queues (run, tracker, target) VALUES (?, ?, ?)
+        `INSERT INTO queues (run, tracker, target, queue) VALUES (?, ?, ?, ?)
          ON CONFLICT DO UPDATE SET parked = 0, failures = 0, next_attempt_ms = 0, message = NULL,
+           queue = iif(target = excluded.target, queue, excluded.queue),
            position = iif(target = excluded.target, position, NULL), url = iif(target = excluded.target, url, NULL),
            target = excluded.target`,
         runId,
         tracker,
         JSON.stringify(target),
+        randomBytes(8).toString("hex"),
       );
     }
   }
@@ -170,7 +173,7 @@ export class SqliteOutbox implements OutboxOperations {
   }
 
   async unparkAll(): Promise<void> {
-    this.#sql.run("UPDATE queues SET parked = 0, failures = 0, next_attempt_ms = 0 WHERE parked = 1");
+    this.#sql.run("UPDATE queues SET parked = 0, failures = 0, next_attempt_ms = 0");
   }
 
   async releaseLeases(isGone: (owner: string) => boolean): Promise<void> {

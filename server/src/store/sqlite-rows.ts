@@ -73,6 +73,7 @@ export function queueRow(row: Row): QueueRow {
     run: text(row["run_name"]),
     tracker: text(row["tracker"]),
     target: JSON.parse(text(row["target"])) as Record<string, unknown>,
+    queue: text(row["queue"]),
     position: row["position"] as string | null,
     url: row["url"] as string | null,
     failures: number(row["failures"]),

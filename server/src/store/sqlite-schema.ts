@@ -1,5 +1,5 @@
 /** Raised with every change of the tables; a database of another version is refused. */
-export const schemaVersion = 1;
+export const schemaVersion = 2;
 
 /** The run's id leads every key, so that the data of a run lie together. Blobs are little-endian numbers of 64 bits. */
 export const schema = `
@@ -69,6 +69,7 @@ CREATE TABLE queues (
   run INTEGER NOT NULL,
   tracker TEXT NOT NULL,
   target TEXT NOT NULL,
+  queue TEXT NOT NULL,
   position TEXT,
   url TEXT,
   failures INTEGER NOT NULL DEFAULT 0,

@@ -72,7 +72,7 @@ export class SqliteStore implements Store {
   async eventCounts(runId: number): Promise<readonly EventCount[]> {
     return this.#read
       .all(
-        `SELECT kind, code, sum(count) AS count, min(step) AS first_step, max(step) AS last_step FROM events
+        `SELECT kind, code, min(total(count), 9007199254740991) AS count, min(step) AS first_step, max(step) AS last_step FROM events
          WHERE run = ? GROUP BY kind, code ORDER BY first_step, kind, code`,
         runId,
       )

@@ -53,6 +53,8 @@ export interface QueueRow {
   readonly tracker: string;
   /** The training job's own words on which run of the tracker it means. */
   readonly target: Readonly<Record<string, unknown>>;
+  /** Tells this queue from an earlier one of the same run and tracker. `[0-9a-f]{16}` */
+  readonly queue: string;
   /** What the tracker's last acknowledgement answered. */
   readonly position: string | null;
   readonly url: string | null;
@@ -163,7 +165,7 @@ export interface StoreTransaction {
     owner: string,
     failure: { readonly message: string; readonly parked: boolean; readonly nextAttemptMs: number },
   ): Promise<void>;
-  /** Parked queues are tried again: the configuration may be another one now. */
+  /** Every queue is tried at once, parked ones too: the configuration, or the tracker, may be another one now. */
   unparkAll(): Promise<void>;
   /** Ends the leases of holders that are gone; what they had claimed is sent again. */
   releaseLeases(isGone: (owner: string) => boolean): Promise<void>;
