@@ -49,6 +49,8 @@ export class LiveRun {
     if (this.#signal.aborted) return;
     if (answer instanceof RefusedError && answer.status < 500) {
       this.#listener.refused(answer);
+      // Its address is often opened before training declares the run.
+      if (answer.status === 404) setTimeout(() => void this.#start(), retryMs);
     } else if (answer instanceof Error) {
       this.#listener.connected(false);
       setTimeout(() => void this.#start(), retryMs);

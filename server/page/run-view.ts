@@ -46,6 +46,11 @@ export function showRun(view: View, run: string): void {
     connected: (connected) => banner.show(connected),
     gone: () => showNothing(view, `The run ${run} was deleted.`),
     refused: (error) =>
-      showNothing(view, error.status === 404 ? `The collector knows no run by the name ${run}.` : error.message),
+      showNothing(
+        view,
+        error.status === 404
+          ? `The collector knows no run by the name ${run} yet. It is shown here once it is declared.`
+          : error.message,
+      ),
   });
 }

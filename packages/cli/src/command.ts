@@ -61,5 +61,6 @@ export function integerOption(
 
 export function textOption({ values }: CommandArguments, name: string): string | undefined {
   const text = values[name];
+  if (text === "") throw new UsageError(`--${name} is empty`);
   return typeof text === "string" ? text : undefined;
 }

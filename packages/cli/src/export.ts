@@ -23,7 +23,7 @@ Writes the run's declaration and every measurement, a JSON object a line: \`nois
     await withStore(textOption(arguments_, "data") ?? defaultDataDirectory, async (store) => {
       const lines = Readable.from(linesOf(store, run));
       if (file === undefined) await pipeline(lines, terminal.output, { end: false });
-      else await pipeline(lines, createWriteStream(file));
+      else await pipeline(lines, createWriteStream(file)).catch(failedWrite(file));
     });
   },
 };
@@ -41,4 +41,11 @@ async function* linesOf(store: Store, name: string): AsyncIterable<string> {
   for await (const measurement of store.measurements(run.id)) {
     yield `${JSON.stringify(toWireMeasurement(measurement))}\n`;
   }
+}
+
+function failedWrite(file: string): (error: unknown) => never {
+  return (error) => {
+    if (error instanceof CommandError) throw error;
+    throw new CommandError(`${file} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
+  };
 }

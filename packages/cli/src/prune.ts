@@ -7,7 +7,7 @@ export const prune: Command = {
   summary: "delete runs that have been quiet for long",
   help: `Usage: noisescale prune --older-than AGE [--data DIR] [--dry-run]
 
-Deletes runs whose last measurement is older than AGE: a number of hours, days or weeks such as 12h, 30d or 8w.
+Deletes runs whose last measurement and whose declaration are older than AGE: a number of hours, days or weeks such as 12h, 30d or 8w.
 What trackers were sent stays there.
 
   --data DIR   the collector's folder (${defaultDataDirectory})
@@ -21,7 +21,10 @@ What trackers were sent stays there.
     const beforeMs = Date.now() - parseDurationMs(age, "older-than");
     const dryRun = values["dry-run"] === true;
     await withStore(textOption(arguments_, "data") ?? defaultDataDirectory, async (store) => {
-      const old = (await store.listRuns()).filter(({ fold, createdMs }) => (fold?.timeMs ?? createdMs) < beforeMs);
+      // By the sender's clock, but never before the collector heard of the run: a backfill of last year's is new here.
+      const old = (await store.listRuns()).filter(
+        ({ fold, createdMs }) => Math.max(fold?.timeMs ?? 0, createdMs) < beforeMs,
+      );
       for (const { id, run } of old) {
         if (!dryRun) await store.transaction((transaction) => transaction.deleteRun(id));
         terminal.output.write(`${dryRun ? "would delete" : "deleted"} ${run}\n`);

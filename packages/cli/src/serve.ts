@@ -1,6 +1,6 @@
-import { type Collector, type CollectorOptions, ConfigError, startCollector } from "@noisescale/server";
-import { type Command, CommandError, integerOption, textOption, UsageError } from "./command.ts";
+import { type Command, integerOption, textOption, UsageError } from "./command.ts";
 import { defaultDataDirectory } from "./data-directory.ts";
+import { startForUser } from "./start-for-user.ts";
 import { stopped } from "./stop-signal.ts";
 
 export const serve: Command = {
@@ -26,7 +26,7 @@ Starts the collector with its page and prints the address when it is ready.
     const host = textOption(arguments_, "host");
     const port = integerOption(arguments_, "port", { min: 0, max: 65_535 });
     const configFile = textOption(arguments_, "config");
-    const collector = await start({
+    const collector = await startForUser({
       dataDirectory: textOption(arguments_, "data") ?? defaultDataDirectory,
       ...(host === undefined ? {} : { host }),
       ...(port === undefined ? {} : { port }),
@@ -37,18 +37,3 @@ Starts the collector with its page and prints the address when it is ready.
     await collector.close();
   },
 };
-
-/** What a user can mend is said without a stack. */
-async function start(options: CollectorOptions): Promise<Collector> {
-  try {
-    return await startCollector(options);
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (error instanceof ConfigError) throw new CommandError(message);
-    if (code === "EADDRINUSE") {
-      throw new CommandError(`${message}. Choose another port with --port, or stop what listens there.`);
-    }
-    if (code !== undefined) throw new CommandError(message);
-    throw error;
-  }
-}

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Snapshot } from "@noisescale/protocol";
 import { startCollector } from "@noisescale/server";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { estimate } from "../src/estimate.ts";
 import { exportRun } from "../src/export.ts";
 import { prune } from "../src/prune.ts";
@@ -58,8 +58,11 @@ describe("export", () => {
 
 describe("prune", () => {
   test("deletes what has been quiet for longer, and only says so on --dry-run", async () => {
-    await collect("old", Date.now() - 40 * 86_400_000);
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() - 40 * 86_400_000 });
+    await collect("old", Date.now());
+    vi.useRealTimers();
     await collect("new", Date.now());
+    await collect("backfilled", Date.now() - 40 * 86_400_000);
     const dry = await commandLine(["prune", "--older-than", "30d", "--data", directory, "--dry-run"], [prune]);
     expect(dry.output).toBe("would delete old\n");
     const real = await commandLine(["prune", "--older-than", "30d", "--data", directory], [prune]);

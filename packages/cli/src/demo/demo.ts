@@ -2,7 +2,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { numberText, panelNames, timesText } from "@noisescale/charts";
 import type { RunDeclarationInput, Snapshot } from "@noisescale/protocol";
-import { type Collector, startCollector, type TrackerConfigInput } from "@noisescale/server";
+import type { Collector, TrackerConfigInput } from "@noisescale/server";
 import { stepsFactor, unitsFactor } from "@noisescale/statistics";
 import {
   type Command,
@@ -13,6 +13,7 @@ import {
   UsageError,
 } from "../command.ts";
 import { defaultDataDirectory } from "../data-directory.ts";
+import { startForUser } from "../start-for-user.ts";
 import { stopped } from "../stop-signal.ts";
 import { summaryText } from "../summary-text.ts";
 import { ProgressBar } from "./progress-bar.ts";
@@ -50,7 +51,7 @@ Leaves TensorBoard event files in DIR/tensorboard/<run>/noise_scale/ and picture
     const directory = resolve(textOption(arguments_, "data") ?? defaultDataDirectory);
     const run = `mnist-${new Date().toISOString().slice(0, 19).replace(/[:T-]/g, "")}`;
     const trackers = trackersOf(arguments_, directory);
-    const collector = await startCollector({
+    const collector = await startForUser({
       dataDirectory: directory,
       config: { port: integerOption(arguments_, "port", { min: 0, max: 65_535 }) ?? 0, trackers },
     });
