@@ -174,7 +174,10 @@ def main() -> None:
     print(f"Tuned on:\n\n{table(results, TUNED_ON)}\n\nHeld out:\n\n{table(results, HELD_OUT)}")
     if arguments.json is not None:
         rounded = {
-            run: {name: {key: round(value, 4) for key, value in score.items()} for name, score in row.items()}
+            run: {
+                name: {key: round(value, 4) if np.isfinite(value) else None for key, value in score.items()}
+                for name, score in row.items()
+            }
             for run, row in results.items()
         }
         arguments.json.write_text(
