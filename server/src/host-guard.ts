@@ -21,6 +21,11 @@ export function hostGuard(allowedHosts: readonly string[], publicOrigin: string 
         `The host ${JSON.stringify(host)} is not one of this collector's: add its name to "allowed_hosts" in noisescale.config.json, or use the loopback address`,
       );
     }
+    // A picture or a script of another site asks without an Origin; browsers say so in this header. Following a link is fine.
+    const site = request.headers["sec-fetch-site"];
+    if ((site === "cross-site" || site === "same-site") && request.headers["sec-fetch-mode"] !== "navigate") {
+      throw new ProblemError(403, "Foreign page", "Requests that a page of another site makes are refused");
+    }
     const { origin } = request.headers;
     if (origin !== undefined && origin !== publicOrigin && !isSameHost(origin, host)) {
       throw new ProblemError(

@@ -156,6 +156,8 @@ export class Ingest {
       run.id,
       admitted.map(({ measurement }) => measurement),
     );
+    if (admitted.some(({ layers }, i) => layers !== undefined && outcomes[i] !== "new"))
+      this.#layerLimit.forget(run.id);
     const outcomeOf = new Map(admitted.map((record, i) => [record, outcomes[i]]));
     const inserted = admitted.filter((_, i) => outcomes[i] === "new").map(({ measurement }) => measurement);
     try {
@@ -179,6 +181,7 @@ export class Ingest {
       }));
     } catch (error) {
       this.#fold.forget(run.id);
+      this.#layerLimit.forget(run.id);
       throw error;
     }
   }

@@ -44,6 +44,11 @@ export class LayerLimit {
     return { admitted, rejections };
   }
 
+  /** Reads the names again from what is kept: some that were admitted were not stored after all. */
+  forget(runId: number): void {
+    this.#names.delete(runId);
+  }
+
   #namesOf(run: RunRow): Set<string> {
     let names = this.#names.get(run.id);
     if (names === undefined) {

@@ -1,4 +1,5 @@
 import type { IngestResult, RunDetail } from "@noisescale/protocol";
+import { TrackerError } from "@noisescale/tracker";
 import { expect, test } from "vitest";
 import { wireMeasurement } from "./measurement-source.ts";
 import { startTestCollector } from "./test-collector.ts";
@@ -98,4 +99,28 @@ test("squares that grow by three hundred orders of magnitude within a run leave 
     expect((await request("POST", "/v1/runs/a/measurements", { measurements })).status).toBe(200);
   }
   expect((await request("GET", "/v1/runs/a/snapshot")).status).toBe(200);
+});
+
+test("a run that says again and again that it has finished has its trackers told once", async () => {
+  const { request, tracker } = await startTestCollector();
+  await request("PUT", "/v1/runs/a", declaration);
+  await request("POST", "/v1/runs/a/measurements", { measurements: [wireMeasurement(0)] });
+  tracker.failure = new TrackerError("memory: away", { retryable: true });
+  const events = [{ step: 1, time_ms: 1, kind: "finished", code: "run-ended" }];
+  for (let again = 0; again < 20; again += 1) await request("POST", "/v1/runs/a/events", { events });
+  expect((await request("GET", "/v1/runs/a")).json<RunDetail>().trackers[0]?.backlog).toBeLessThanOrEqual(2);
+});
+
+test("layers of records that were not kept count nothing towards the limit of layers", async () => {
+  const { request } = await startTestCollector({ config: { limits: { layers: 4 } } });
+  await request("PUT", "/v1/runs/a", { project: "p" });
+  const layered = (step: number, names: readonly string[]) => ({
+    ...wireMeasurement(step),
+    layers: Object.fromEntries(names.map((name) => [name, [2, 1]])),
+  });
+  const send = async (record: object) =>
+    (await request("POST", "/v1/runs/a/measurements", { measurements: [record] })).json<IngestResult>();
+  expect((await send(layered(0, ["one", "two"]))).accepted).toBe(1);
+  expect((await send(layered(0, ["three", "four"]))).rejected).toMatchObject([{ path: "step" }]);
+  expect((await send(layered(1, ["five", "six"]))).accepted).toBe(1);
 });

@@ -41,6 +41,18 @@ test.each([
   expect((await request("GET", "/v1/runs", undefined, { origin: collector.url })).status).toBe(200);
 });
 
+test.each([
+  ["cross-site", "no-cors", 403],
+  ["same-site", "cors", 403],
+  ["cross-site", "navigate", 200],
+  ["same-origin", "cors", 200],
+  ["none", "navigate", 200],
+])("what a browser marks as %s, %s is answered with %i", async (site, mode, expected) => {
+  const { collector } = await startTestCollector();
+  const headers = { "sec-fetch-site": site, "sec-fetch-mode": mode };
+  expect(await status(`${collector.url}/v1/runs`, "GET", headers)).toBe(expected);
+});
+
 test.each(["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""])(
   "a write of content type %j, which any page may send, is refused",
   async (contentType) => {

@@ -52,8 +52,8 @@ async function storeEvents(
   const due = await store.transaction(async (transaction) => {
     const run = await transaction.lockRun(name);
     if (run === undefined) throw new UnknownRunError(name);
-    await transaction.insertEvents(run.id, attempt, events);
-    const end = events.findLast(({ kind }) => kind === "finished" || kind === "failed");
+    const fresh = await transaction.insertEvents(run.id, attempt, events);
+    const end = fresh.findLast(({ kind }) => kind === "finished" || kind === "failed");
     if (end === undefined || attempt < (run.fold?.attempt ?? 0)) return [];
     await transaction.setState(run.id, end.kind === "failed" ? "failed" : "finished");
     const current = await fold.current(transaction, run);

@@ -207,11 +207,12 @@ export class SqliteTransaction extends SqliteOutbox implements StoreTransaction 
     return readSeriesRow(this.#sql, runId, index);
   }
 
-  async insertEvents(runId: number, attempt: number, events: readonly RunEvent[]): Promise<void> {
+  async insertEvents(runId: number, attempt: number, events: readonly RunEvent[]): Promise<readonly RunEvent[]> {
     const insert = this.#sql.prepared("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING");
-    for (const { step, kind, code, time_ms, count } of events) {
-      insert.run(runId, attempt, step, kind, code, time_ms, count ?? 1);
-    }
+    return events.filter(
+      ({ step, kind, code, time_ms, count }) =>
+        insert.run(runId, attempt, step, kind, code, time_ms, count ?? 1).changes === 1,
+    );
   }
 
   #compare(runId: number, measurement: RunMeasurement): InsertOutcome {

@@ -133,8 +133,8 @@ export interface StoreTransaction {
   /** The row at a place in the series. */
   seriesRow(runId: number, index: number): Promise<Float64Array | undefined>;
 
-  /** Stores each event once by (attempt, step, kind, code). */
-  insertEvents(runId: number, attempt: number, events: readonly RunEvent[]): Promise<void>;
+  /** Stores each event once by (attempt, step, kind, code). @returns those that are new */
+  insertEvents(runId: number, attempt: number, events: readonly RunEvent[]): Promise<readonly RunEvent[]>;
 
   /** Makes the run's queues those of its declaration: new ones start empty, kept ones are tried again, others go. */
   putQueues(runId: number, targets: ReadonlyMap<string, Readonly<Record<string, unknown>>>): Promise<void>;
