@@ -10,7 +10,7 @@ import { publint } from "publint";
 import { formatMessage } from "publint/utils";
 import { root, runCommand } from "./run-command.mjs";
 import { setUpChromium } from "./set-up-chromium.mjs";
-import { setUpPython, venvPython } from "./set-up-python.mjs";
+import { hookPython, setUpHookPython, setUpPython, venvPython } from "./set-up-python.mjs";
 import { readTestResults } from "./test-results.mjs";
 
 const parts = ["checks", "unit", "integration", "e2e", "oracle"];
@@ -63,7 +63,17 @@ async function setUp(name, work) {
  */
 const quietly = (command, minutes = 5) => runCommand(command, { show: false, minutes });
 
+/**
+ * A tool of the Python hook, which takes its settings from the pyproject.toml of the folder it runs in.
+ *
+ * @param {string} folder
+ * @param {string} module
+ */
+const inFolder = (folder, module) =>
+  runCommand([hookPython, "-m", module], { show: false, minutes: 5, folder, env: { PYTHONDONTWRITEBYTECODE: "1" } });
+
 if (has("integration", "e2e", "oracle")) await setUp("set-up of Python", setUpPython);
+if (has("checks", "unit", "e2e")) await setUp("set-up of Python with PyTorch", setUpHookPython);
 const tfjsNode = "test/tools/build-tfjs-node.mjs";
 if (has("unit", "integration", "e2e") && existsSync(join(root, tfjsNode))) {
   await setUp("set-up of tfjs-node", async () => {
@@ -82,8 +92,17 @@ if (has("checks")) {
   await check("types", () => quietly(["tsc", "-b"]));
   await check("types of the tests", () => quietly(["tsc", "-p", "tsconfig.test.json"]));
   await check("knip", () => quietly(["knip"]));
+  await check("Python types of the wire", () =>
+    quietly(["node", "--conditions=@noisescale/source", "test/tools/write-python-wire.mjs", "--check"]),
+  );
+  const pythonHook = "plugins/hook-python";
+  await check(`ruff ${pythonHook}`, () => quietly([hookPython, "-m", "ruff", "check", pythonHook]));
+  await check(`ruff format ${pythonHook}`, () => quietly([hookPython, "-m", "ruff", "format", "--check", pythonHook]));
+  await check(`mypy ${pythonHook}`, () => inFolder(pythonHook, "mypy"));
   for (const folder of publicPackages()) await check(`publint ${folder}`, () => lintPackage(folder));
 }
+
+if (has("unit")) await check("pytest plugins/hook-python", () => inFolder("plugins/hook-python", "pytest"));
 
 const projects = ["unit", "integration", "e2e"].filter((project) => has(project));
 if (projects.length > 0) {

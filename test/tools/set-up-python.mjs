@@ -1,35 +1,59 @@
-// Makes .cache/venv from test/tools/requirements.txt, with its interpreter at .cache/venv/bin/python. Done once per content
-// of that file. `node test/tools/set-up-python.mjs` runs it alone.
+// Makes .cache/venv from test/tools/requirements.txt, with its interpreter at .cache/venv/bin/python, and
+// .cache/venv-python-hook from test/tools/requirements-python-hook.txt. Done once per content of those files.
+// `node test/tools/set-up-python.mjs` runs it alone.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const venv = join(root, ".cache/venv");
-const requirements = join(root, "test/tools/requirements.txt");
+const hookVenv = join(root, ".cache/venv-python-hook");
 const oldestPython = [3, 10];
 
 /** The interpreter that the tests call. */
 export const venvPython = join(venv, "bin/python");
+/** The interpreter that has PyTorch, for plugins/hook-python. */
+export const hookPython = join(hookVenv, "bin/python");
 
 /**
  * @param {(line: string) => void} say
  * @throws Error with a sentence for the person who runs the tests
  */
 export function setUpPython(say) {
-  const key = createHash("sha256").update(readFileSync(requirements)).digest("hex");
+  setUpVenv(venv, "test/tools/requirements.txt", say);
+}
+
+/**
+ * @param {(line: string) => void} say
+ * @throws Error with a sentence for the person who runs the tests
+ */
+export function setUpHookPython(say) {
+  setUpVenv(hookVenv, "test/tools/requirements-python-hook.txt", say);
+}
+
+/**
+ * @param {string} venv
+ * @param {string} requirements - path from the root
+ * @param {(line: string) => void} say
+ */
+function setUpVenv(venv, requirements, say) {
+  const key = createHash("sha256")
+    .update(readFileSync(join(root, requirements)))
+    .digest("hex");
   const stamp = join(venv, "requirements.sha256");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === key) return;
 
   const python = findPython();
-  say(`installing the Python packages of test/tools/requirements.txt into .cache/venv (once, a minute or two)`);
+  say(`installing the Python packages of ${requirements} into ${relative(root, venv)} (once, a minute or two)`);
   rmSync(venv, { recursive: true, force: true });
+  const run = (/** @type {string} */ command, /** @type {string[]} */ args, /** @type {string} */ advice) =>
+    runOrRemove(venv, command, args, advice);
   run(python, ["-m", "venv", venv], `The venv could not be made. On Debian and Ubuntu: apt-get install python3-venv.`);
   run(
-    venvPython,
-    ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement", requirements],
+    join(venv, "bin/python"),
+    ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement", join(root, requirements)],
     "The Python packages could not be installed. Is the package index reachable?",
   );
   writeFileSync(stamp, key);
@@ -52,11 +76,12 @@ function findPython() {
 }
 
 /**
+ * @param {string} venv
  * @param {string} command
  * @param {string[]} args
  * @param {string} advice
  */
-function run(command, args, advice) {
+function runOrRemove(venv, command, args, advice) {
   const done = spawnSync(command, args, { encoding: "utf8", maxBuffer: 1 << 26 });
   if (done.status === 0) return;
   rmSync(venv, { recursive: true, force: true });
@@ -66,6 +91,7 @@ function run(command, args, advice) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   try {
     setUpPython((line) => console.error(line));
+    setUpHookPython((line) => console.error(line));
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
     process.exitCode = 1;
