@@ -26,8 +26,12 @@ def squared_norm(gradient: torch.Tensor) -> torch.Tensor:
     if flat.dtype is torch.float64:
         return flat.dot(flat)
     whole = flat.numel() // _CHUNK * _CHUNK
-    norm = torch.linalg.vector_norm
-    total: torch.Tensor = norm(flat[whole:], dtype=torch.float32).double().square()
-    if whole:
-        total = total + norm(flat[:whole].view(-1, _CHUNK), dim=1, dtype=torch.float32).double().square().sum()
-    return total
+    if whole == 0:
+        return _of_chunks(flat.view(1, -1))
+    total = _of_chunks(flat[:whole].view(-1, _CHUNK))
+    return total if whole == flat.numel() else total + _of_chunks(flat[whole:].view(1, -1))
+
+
+def _of_chunks(chunks: torch.Tensor) -> torch.Tensor:
+    norms: torch.Tensor = torch.linalg.vector_norm(chunks, dim=1, dtype=torch.float32).double()
+    return norms.dot(norms)
