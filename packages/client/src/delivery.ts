@@ -76,14 +76,16 @@ export class Delivery {
 
   async flush(deadlineMs: number): Promise<boolean> {
     const deadline = Date.now() + deadlineMs;
+    let leftMs = deadlineMs;
     while (!this.#done && !this.#stopped) {
-      const leftMs = deadline - Date.now();
       if (leftMs <= 0) return false;
       // Somebody waits, so the growing backoff is left out; what the collector asked for is kept.
       await within(this.#deliver(), leftMs);
       if (!this.#done && !this.#stopped) {
         await pause(Math.min(this.#options.backoff.firstMs, Math.max(0, deadline - Date.now())));
       }
+      // Read at the end of a round: however short the deadline, one delivery is begun.
+      leftMs = deadline - Date.now();
     }
     return this.#done;
   }
