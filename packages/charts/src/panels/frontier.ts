@@ -4,15 +4,12 @@ import { estimateText, numberText, shortText, timesText } from "../number-text.t
 import { type PanelData, unitWords } from "../panel-data.ts";
 import { bandDatasets, lineDataset, type PanelConfiguration, type PanelPoint, panelFrame } from "../panel-frame.ts";
 import type { Theme } from "../theme.ts";
+import { curveBetween, type FrontierShape, pointAt, unitsAt } from "./frontier-geometry.ts";
 
 /** The curve is drawn for batch sizes from B_crit/20 to 20·B_crit, and to those that are marked. */
 const reach = 20;
+/** Points of the bounds, over the axis of steps. */
 const curvePoints = 120;
-
-interface Frontier {
-  readonly minSteps: number;
-  readonly minUnits: number;
-}
 
 /** Panel 3: steps against units, (S/S_min − 1)(E/E_min − 1) = 1, predicted from this run, with its outer bounds. */
 export function frontierPanel({ snapshot }: PanelData, theme: Theme): PanelConfiguration {
@@ -36,7 +33,7 @@ export function frontierPanel({ snapshot }: PanelData, theme: Theme): PanelConfi
     (_, index) => range.x.min * (range.x.max / range.x.min) ** (index / (curvePoints - 1)),
   );
   const beyond = range.y.max * 10;
-  const edge = (frontier: Frontier | undefined): PanelPoint[] =>
+  const edge = (frontier: FrontierShape | undefined): PanelPoint[] =>
     grid.map((steps) => ({
       x: steps,
       y: frontier === undefined ? beyond : Math.min(unitsAt(frontier, steps), beyond),
@@ -77,33 +74,22 @@ function adaptiveText(gain: number | null): string {
   return times === timesText(2) ? "" : `With a batch that follows the noise scale both would be ${times} the least. `;
 }
 
-function frontierOf(minSteps: number | null, minUnits: number | null): Frontier | undefined {
+function frontierOf(minSteps: number | null, minUnits: number | null): FrontierShape | undefined {
   return minSteps === null || minUnits === null || !(minSteps > 0) || !(minUnits > 0)
     ? undefined
     : { minSteps, minUnits };
 }
 
 /** A bound may have no least number of steps: where the signal may be zero, so may they. Its units are then the same at any. */
-function boundOf(minSteps: number | null, minUnits: number | null): Frontier | undefined {
+function boundOf(minSteps: number | null, minUnits: number | null): FrontierShape | undefined {
   return minSteps === null || minUnits === null || !(minUnits > 0) ? undefined : { minSteps, minUnits };
 }
 
-function pointAt({ minSteps, minUnits }: Frontier, batchSize: number): { x: number; y: number } {
-  const critical = minUnits / minSteps;
-  return { x: minSteps * (1 + critical / batchSize), y: minUnits * (1 + batchSize / critical) };
-}
-
-function curveOf(frontier: Frontier, marked: readonly (number | null)[]): PanelPoint[] {
+function curveOf(frontier: FrontierShape, marked: readonly (number | null)[]): PanelPoint[] {
   const critical = frontier.minUnits / frontier.minSteps;
   const ratios = marked.filter((batchSize) => batchSize !== null).map((batchSize) => batchSize / critical);
   const [small, large] = [Math.min(1 / reach, ...ratios), Math.max(reach, ...ratios)];
-  return Array.from({ length: curvePoints }, (_, index) =>
-    pointAt(frontier, critical * large * (small / large) ** (index / (curvePoints - 1))),
-  );
-}
-
-function unitsAt({ minSteps, minUnits }: Frontier, steps: number): number {
-  return steps <= minSteps ? Number.POSITIVE_INFINITY : minUnits * (1 + 1 / (steps / minSteps - 1));
+  return curveBetween(frontier, critical * small, critical * large);
 }
 
 interface Mark {
@@ -114,7 +100,7 @@ interface Mark {
   readonly label: LineLabel;
 }
 
-function marksOf(snapshot: PanelData["snapshot"], frontier: Frontier, theme: Theme): Mark[] {
+function marksOf(snapshot: PanelData["snapshot"], frontier: FrontierShape, theme: Theme): Mark[] {
   const mark = (batchSize: number, text: string, color: string, align: "left" | "right", open = false): Mark => {
     const point = pointAt(frontier, batchSize);
     return { point, color, open, label: { text, color, ...point, align, position: "beside" } };
