@@ -1,8 +1,11 @@
-/** Raised with every change of the tables; a database of another version is refused. */
-export const schemaVersion = 2;
+/** Brings a database from the version before, or from nothing, to its own. */
+interface Migration {
+  readonly version: number;
+  readonly statements: string;
+}
 
 /** The run's id leads every key, so that the data of a run lie together. Blobs are little-endian numbers of 64 bits. */
-export const schema = `
+const firstTables = `
 CREATE TABLE runs (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   run TEXT NOT NULL UNIQUE,
@@ -96,6 +99,12 @@ CREATE TABLE outbox (
 ) STRICT;
 CREATE INDEX outbox_queue ON outbox (run, tracker, id);
 `;
+
+/**
+ * In order. A new database takes all of them, an older one those after its own version, so that what users stored is kept:
+ * append, and never change one that was published.
+ */
+export const migrations: readonly Migration[] = [{ version: 2, statements: firstTables }];
 
 /** Tables that hold a run's rows under its id. */
 export const runTables = ["measurements", "checkpoints", "series", "events", "queues", "outbox"] as const;

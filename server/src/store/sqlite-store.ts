@@ -6,7 +6,7 @@ import type { RunMeasurement } from "../run-measurement.ts";
 import type { SeriesChunk } from "../series-row.ts";
 import { dueQueues } from "./sqlite-outbox.ts";
 import { measurementRow, numbersOf, queueColumns, queueRow, runColumns, runRow } from "./sqlite-rows.ts";
-import { schema, schemaVersion } from "./sqlite-schema.ts";
+import { migrations } from "./sqlite-schema.ts";
 import { SqliteStatements } from "./sqlite-statements.ts";
 import { readSeriesRow, SqliteTransaction } from "./sqlite-transaction.ts";
 import type { EventCount, QueueRow, RunRow, StepRange, Store, StoreTransaction } from "./store.ts";
@@ -179,14 +179,15 @@ export class SqliteStore implements Store {
   }
 
   #migrate(file: string): void {
-    const version = this.#writer.prepare("PRAGMA user_version").get()?.["user_version"];
-    if (version === schemaVersion) return;
-    if (version !== 0) {
+    const version = Number(this.#writer.prepare("PRAGMA user_version").get()?.["user_version"]);
+    if (version !== 0 && !migrations.some((migration) => migration.version === version)) {
       this.#writer.close();
       throw new Error(
-        `${file} was written by another version of noisescale (schema ${String(version)}, this one reads ${schemaVersion}): use that version, or another data directory`,
+        `${file} was written by another version of noisescale (schema ${version}, this one reads up to ${migrations.at(-1)?.version}): use that version, or another data directory`,
       );
     }
-    this.#writer.exec(`BEGIN IMMEDIATE; ${schema} PRAGMA user_version = ${schemaVersion}; COMMIT`);
+    for (const { version: next, statements } of migrations) {
+      if (next > version) this.#writer.exec(`BEGIN IMMEDIATE; ${statements} PRAGMA user_version = ${next}; COMMIT`);
+    }
   }
 }
