@@ -9,8 +9,10 @@ import {
   runDeclarationSchema,
   type Snapshot,
 } from "@noisescale/protocol";
+import { type BatchSizeChange, BatchSizeControl, type BatchSizeLimits } from "./batch-size-control.ts";
 import { Delivery } from "./delivery.ts";
 import type { DeliveryStats } from "./delivery-options.ts";
+import { warnOnce } from "./warn-once.ts";
 
 export interface ClientOptions {
   /** Address of the collector; `NOISESCALE_URL`, or port 7677 of this machine. */
@@ -36,6 +38,10 @@ export interface ClientOptions {
   readonly fetch?: typeof fetch | undefined;
   /** Told once of each thing that needs a person; Node's process warning by default. */
   readonly onWarning?: ((message: string) => void) | undefined;
+  /** Asked to change the batch size, between two steps of a training that gives the event loop a turn. What it throws is a warning. */
+  readonly onRecommendation?: ((change: BatchSizeChange) => unknown) | undefined;
+  /** How far and how often `onRecommendation` may change the batch size. */
+  readonly batchSizeLimits?: BatchSizeLimits | undefined;
 }
 
 export interface FlushOptions {
@@ -63,7 +69,7 @@ export type ClientStats = DeliveryStats;
 
 const attemptOfThisProcess = Math.round(performance.timeOrigin);
 
-/** @throws RangeError where the address, the run's name or the declaration is wrong, since that never mends itself */
+/** @throws RangeError where the address, the run's name, the declaration or a limit is wrong, since that never mends itself */
 export function createClient(options: ClientOptions): Client {
   const run = identifierSchema.safeParse(options.run);
   if (!run.success) throw new RangeError(`run ${JSON.stringify(options.run)}: ${run.error.issues[0]?.message}`);
@@ -72,6 +78,10 @@ export function createClient(options: ClientOptions): Client {
     const fields = fieldErrors(declaration.error).map((field) => `declaration.${field.path}: ${field.message}`);
     throw new RangeError(fields.join("; "));
   }
+  const control = new BatchSizeControl(options.batchSizeLimits ?? {}, options.declaration.optimizer);
+  const { onRecommendation, onWarning = processWarning } = options;
+  const warn = warnOnce(onWarning);
+  let closing = false;
   const delivery = new Delivery({
     url: collectorUrl(options.url),
     run: options.run,
@@ -85,12 +95,22 @@ export function createClient(options: ClientOptions): Client {
     backoff: { firstMs: options.retryFirstMs ?? 500, maxMs: options.retryMaxMs ?? 30_000, random: Math.random },
     requestTimeoutMs: options.requestTimeoutMs ?? 10_000,
     fetch: options.fetch ?? globalThis.fetch.bind(globalThis),
-    onWarning: options.onWarning ?? processWarning,
+    onWarning,
+    onSnapshot: (snapshot) => {
+      // Once the training is over there is nothing to change.
+      if (onRecommendation === undefined || closing) return;
+      const change = control.decide(snapshot);
+      if (change !== undefined) void tellLoop(onRecommendation, change, warn);
+    },
   });
   return {
     run: options.run,
     attempt: attemptOfThisProcess,
-    record: (measurement) => delivery.record({ ...measurement, attempt: measurement.attempt ?? attemptOfThisProcess }),
+    record: (measurement) => {
+      const stamped = { ...measurement, attempt: measurement.attempt ?? attemptOfThisProcess };
+      control.measured(stamped);
+      delivery.record(stamped);
+    },
     event: (event) => delivery.event({ attempt: attemptOfThisProcess, event }),
     get snapshot() {
       return delivery.snapshot;
@@ -99,8 +119,24 @@ export function createClient(options: ClientOptions): Client {
       return delivery.stats;
     },
     flush: ({ deadlineMs = 5000 } = {}) => delivery.flush(deadlineMs),
-    close: ({ deadlineMs = 5000 } = {}) => delivery.close(deadlineMs),
+    close: ({ deadlineMs = 5000 } = {}) => {
+      closing = true;
+      return delivery.close(deadlineMs);
+    },
   };
+}
+
+/** A fault in the loop's answer, at once or later, must end neither training nor delivery. */
+async function tellLoop(
+  onRecommendation: (change: BatchSizeChange) => unknown,
+  change: BatchSizeChange,
+  warn: (code: string, message: string) => void,
+): Promise<void> {
+  try {
+    await onRecommendation(change);
+  } catch (error) {
+    warn("recommendation", `onRecommendation failed, and the training goes on: ${String(error)}`);
+  }
 }
 
 function collectorUrl(given: string | undefined): string {

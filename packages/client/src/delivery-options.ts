@@ -1,4 +1,4 @@
-import type { RunDeclarationInput } from "@noisescale/protocol";
+import type { BriefSnapshot, RunDeclarationInput, Snapshot } from "@noisescale/protocol";
 import type { BackoffOptions } from "./backoff.ts";
 
 export interface DeliveryOptions {
@@ -15,6 +15,8 @@ export interface DeliveryOptions {
   readonly requestTimeoutMs: number;
   readonly fetch: typeof fetch;
   readonly onWarning: (message: string) => void;
+  /** Hears each of the collector's estimates; must not throw. */
+  readonly onSnapshot: (snapshot: Snapshot | BriefSnapshot) => void;
 }
 
 export interface DeliveryStats {

@@ -192,9 +192,12 @@ export class Delivery {
     this.#counts.delivered += counts.data.accepted + counts.data.duplicates;
     this.#countRejected(counts.data.rejected, (index) => `step ${measurements[index]?.step}`);
     const whole = ingestResultSchema.safeParse(body);
-    if (whole.success) this.snapshot = whole.data.snapshot;
-    else
+    if (!whole.success) {
       this.#warn("snapshot", `${url} is of another version: its estimates are not understood here. Records do arrive.`);
+      return;
+    }
+    this.snapshot = whole.data.snapshot;
+    this.#options.onSnapshot(this.snapshot);
   }
 
   async #sendInHalves(measurements: readonly StampedMeasurement[], detail: string): Promise<void> {

@@ -2,7 +2,7 @@ import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { type Client, type ClientOptions, createClient } from "../src/index.ts";
+import { type BatchSizeChange, type Client, type ClientOptions, createClient } from "../src/index.ts";
 import { answer, problem, ScriptedCollector, snapshotAt } from "./scripted-collector.ts";
 
 const measurement = (step: number) => ({
@@ -234,7 +234,74 @@ describe("the client", () => {
     expect(() => clientOf({ declaration: { project: "p", batch_min: 9, batch_max: 3 } })).toThrow(
       /^declaration.batch_min: must not be above batch_max$/,
     );
+    expect(() => clientOf({ batchSizeLimits: { microBatch: 0 } })).toThrow(/^batchSizeLimits.microBatch: must be/);
     expect(() => clientOf({ url: "localhost" })).toThrow(/^url "localhost": must be an address/);
+  });
+});
+
+describe("a training loop that follows the recommendation", () => {
+  const recommending = (step: number, recommended: number) => ({
+    ...snapshotAt(step),
+    attempt: Math.round(performance.timeOrigin),
+    identifiable: true,
+    recommendation: {
+      batch_size: recommended,
+      batch_size_low: null,
+      batch_size_high: null,
+      basis: "b_simple",
+      calibrated: false,
+      learning_rate_factor: 2,
+      trade: [],
+    },
+  });
+  const taken = (step: number, recommended: number) =>
+    answer(200, { accepted: 1, duplicates: 0, rejected: [], snapshot: recommending(step, recommended) });
+
+  it("is told batch size, accumulation and factor, and is left alone where the batch size is right", async () => {
+    const changes: BatchSizeChange[] = [];
+    const client = clientOf({
+      declaration: { project: "p", optimizer: "sgd" },
+      batchSizeLimits: { microBatch: 16 },
+      onRecommendation: (change) => changes.push(change),
+    });
+    collector.script.push(answer(201, {}), taken(0, 70), taken(1, 128));
+    client.record(measurement(0));
+    await client.flush();
+    expect(changes).toEqual([]);
+    client.record(measurement(1));
+    await client.flush();
+    expect(changes).toEqual([
+      { batchSize: 128, accumulation: 8, learningRateFactor: expect.closeTo(2, 12), snapshot: client.snapshot },
+    ]);
+  });
+
+  it.each([
+    ["rejects", () => Promise.reject(new Error("no memory"))],
+    [
+      "throws",
+      () => {
+        throw new Error("no memory");
+      },
+    ],
+  ])("may fail: where it %s, training and delivery go on, with one warning", async (_, onRecommendation) => {
+    const client = clientOf({ onRecommendation, batchSizeLimits: { measurementsBetween: 0 } });
+    collector.script.push(answer(201, {}), taken(0, 512), taken(1, 512));
+    for (const step of [0, 1]) {
+      client.record(measurement(step));
+      expect(await client.flush()).toBe(true);
+    }
+    expect(client.stats).toMatchObject({ delivered: 2, failures: 0 });
+    expect(warnings).toEqual(["onRecommendation failed, and the training goes on: Error: no memory"]);
+  });
+
+  it("is not asked to change anything once it is over", async () => {
+    const onRecommendation = vi.fn();
+    const client = clientOf({ onRecommendation });
+    collector.script.push(answer(201, {}), taken(0, 512));
+    client.record(measurement(0));
+    expect(await client.close()).toBe(true);
+    expect(client.snapshot?.recommendation.batch_size).toBe(512);
+    expect(onRecommendation).not.toHaveBeenCalled();
   });
 });
 

@@ -1,4 +1,4 @@
-import type { Client } from "@noisescale/client";
+import type { Client, ClientOptions } from "@noisescale/client";
 import type { MeasurementInput, RunDeclarationInput } from "@noisescale/protocol";
 import type { MeasurementSink } from "./report.ts";
 
@@ -18,6 +18,9 @@ export interface WatchOptions {
   /** Where records wait on disk while the collector is away (Node only). */
   readonly spoolDirectory?: string;
   readonly onWarning?: (message: string) => void;
+  /** Asked to change the batch size, between two steps; with a client of your own, give it to `createClient`. */
+  readonly onRecommendation?: ClientOptions["onRecommendation"];
+  readonly batchSizeLimits?: ClientOptions["batchSizeLimits"];
   /** Number of parts K of a measured batch; 4. */
   readonly parts?: number;
   /** A step in so many is measured; 10. */

@@ -37,6 +37,11 @@ export class WatcherCore implements Watcher {
     const meterOptions = checkedMeterOptions(options);
     this.#ownsClient = options.client === undefined && options.sink === undefined;
     this.#client = options.sink === undefined ? (options.client ?? ownClient(options, optimizer)) : options.client;
+    if (options.onRecommendation !== undefined && !this.#ownsClient) {
+      throw new RangeError(
+        "onRecommendation: give it to createClient; a sink has no collector that could recommend anything",
+      );
+    }
     const sink = options.sink ?? this.#client;
     if (sink === undefined) throw new RangeError("watch: give client, sink, or run and project");
     this.#report = new Report(sinkOf(sink));
@@ -88,7 +93,7 @@ export class WatcherCore implements Watcher {
 }
 
 function ownClient(options: WatchOptions, optimizer: RunDeclarationInput["optimizer"]): Client {
-  const { run, project, url, spoolDirectory, onWarning, declaration } = options;
+  const { run, project, url, spoolDirectory, onWarning, onRecommendation, batchSizeLimits, declaration } = options;
   if (run === undefined || project === undefined) {
     throw new RangeError("watch: give run and project (or a client, or a sink), so that the measurements have a place");
   }
@@ -97,6 +102,8 @@ function ownClient(options: WatchOptions, optimizer: RunDeclarationInput["optimi
     url,
     spoolDirectory,
     onWarning,
+    onRecommendation,
+    batchSizeLimits,
     declaration: { unit: "example", ...(optimizer === undefined ? {} : { optimizer }), ...declaration, project },
   });
 }

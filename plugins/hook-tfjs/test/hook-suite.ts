@@ -227,6 +227,37 @@ export function describeHook(backend: string, prepare: () => Promise<void>): voi
       watcher.detach();
     });
 
+    it("measures a batch size that changes from step to step as it is", async () => {
+      const { x, y } = examples(64);
+      const sizes = [16, 32, 64, 27, 16];
+      const train = async (model: layers.LayersModel) => {
+        for (const size of sizes) await model.trainOnBatch(tf.slice(x, 0, size), tf.slice(y, 0, size));
+      };
+      const alone = async (size: number, step: number) => {
+        // The same weights as before that step, measured by a watcher that has seen no other batch size.
+        const model = unpenalisedModel();
+        for (const before of sizes.slice(0, step)) {
+          await model.trainOnBatch(tf.slice(x, 0, before), tf.slice(y, 0, before));
+        }
+        const { sink, measurements } = collect();
+        const watcher = watch(model, { sink, every: 1 });
+        await model.trainOnBatch(tf.slice(x, 0, size), tf.slice(y, 0, size));
+        await watcher.close();
+        return measurements[0];
+      };
+      const { difference, measurements } = await compare(unpenalisedModel, train);
+      expect(difference).toBeLessThan(rounding);
+      expect(measurements.map(({ big, units }) => [big.batch_size, units])).toEqual(sizes.map((size) => [size, size]));
+      expect(measurements.map(({ small }) => small.count)).toEqual([4, 4, 4, 4, 4]);
+      for (const [step, size] of sizes.entries()) {
+        const expected = await alone(size, step);
+        // float32 gradients: relative 1e-4.
+        expect((measurements[step]?.small.squared_norm ?? 0) / (expected?.small.squared_norm ?? 1)).toBeCloseTo(1, 4);
+        expect((measurements[step]?.big.squared_norm ?? 0) / (expected?.big.squared_norm ?? 1)).toBeCloseTo(1, 4);
+        expect(measurements[step]?.small.batch_size).toBeCloseTo(expected?.small.batch_size ?? 0, 10);
+      }
+    });
+
     it("measures fitDataset", async () => {
       const { x, y } = examples(60);
       const { difference, measurements } = await compare(denseModel, (model) =>
@@ -397,6 +428,9 @@ export function describeHook(backend: string, prepare: () => Promise<void>): voi
       expect(() => watch(model, { sink, parts: 1 })).toThrow(/^parts: must be a whole number from 2, got 1$/);
       expect(() => watch(model, { sink, every: 0.5 })).toThrow(/^every: must be a whole number from 1, got 0.5$/);
       expect(() => watch(model, {})).toThrow(/give run and project/);
+      expect(() => watch(model, { sink, onRecommendation: sink })).toThrow(
+        /^onRecommendation: give it to createClient/,
+      );
       expect(() => watch(model, { run: "a b", project: "p" })).toThrow(/run "a b": must be 1 to 128 characters/);
     });
   });
