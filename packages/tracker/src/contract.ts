@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { metricKey, metricKeys } from "./metric-key.ts";
-import type { Delivery, PanelFile, Point, RunContext, Tracker } from "./tracker.ts";
+import type { Delivery, PanelFile, Point, RunContext, Tracker, TrackerAlert } from "./tracker.ts";
 import { TrackerError } from "./tracker-error.ts";
 
 /** What a tracker shows of a run, read by other means than the plugin's own. */
@@ -10,6 +10,11 @@ export interface ReadRun {
   readonly panels: readonly Pick<PanelFile, "panel" | "contentType" | "bytes">[];
   /** Holds the delivered markdown; may hold the user's own words too. */
   readonly note: string | undefined;
+  /**
+   * What a person reads of each alert, title and text in it, in any order; left out by a tracker that takes none. A tracker
+   * that keeps only a rule's last alert shows that one.
+   */
+  readonly alerts?: readonly string[];
 }
 
 /** A real tracker, started for the suite. */
@@ -49,6 +54,10 @@ function point(step: number, key: string = metricKey.bSimple, value: number = 10
 }
 function delivery(parts: Partial<Delivery>): Delivery {
   return { points: [], panels: [], ...parts };
+}
+function alert(id: string, parts: Partial<TrackerAlert>): TrackerAlert {
+  const [rule, severity] = ["signal-lost", "warning"] as const;
+  return { id, rule, severity, title: `Title of ${id}`, text: `Text of ${id}.`, step: 3, timeMs: startMs, ...parts };
 }
 function byKeyThenStep(points: readonly Point[]): Point[] {
   return [...points].sort((a, b) => (a.key === b.key ? a.step - b.step : a.key < b.key ? -1 : 1));
@@ -232,6 +241,55 @@ export function describeTracker(name: string, claims: TrackerClaims): void {
         expect(read.note).toContain("**B_simple** 512, naïve ≥ 410");
         expect(read.note).not.toContain("437");
       });
+    });
+
+    test("an alert arrives once however often its delivery is sent, beside the points, and those before it stay", async () => {
+      const capabilities = await withTracker(async (tracker) => tracker.capabilities);
+      if (!capabilities.alerts) return;
+      const large = alert("a1", { rule: "batch-too-large", severity: "warning", link: "http://127.0.0.1:7677/runs/r" });
+      const lost = alert("a2", { rule: "signal-lost", severity: "info", step: 4 });
+      const failed = alert("a3", { rule: "not-finite", severity: "error", step: 5 });
+      const first = delivery({ points: [point(3)], alerts: [large] });
+      const second = delivery({ alerts: [lost, failed] });
+      await sendOnce("alerts", first, null);
+      const afterFirst = await sendOnce("alerts", first, null);
+      await sendOnce("alerts", second, afterFirst);
+      const afterSecond = await sendOnce("alerts", second, afterFirst);
+      await sendOnce("alerts", delivery({ points: [point(6)] }), afterSecond);
+      const read = await backend.read("alerts");
+      expect(read.points).toEqual(kept([point(3), point(6)]));
+      expect(read.alerts).toHaveLength(3);
+      for (const { title, text } of [large, lost, failed]) {
+        expect(
+          read.alerts?.filter((shown) => shown.includes(title) && shown.includes(text)),
+          title,
+        ).toHaveLength(1);
+      }
+    });
+
+    test("an alert that breaks a rule keeps the whole delivery out, and so does any at a tracker that takes none", async () => {
+      await withTracker(async (tracker) => {
+        const run = await tracker.openRun(backend.target("broken-alert"), context("broken-alert"));
+        const position = await run.send(delivery({ points: [point(0)] }), null);
+        const bad = [{ id: "" }, { id: "../x" }, { rule: "<b>" }, { title: "" }, { title: "two\nlines" }, { step: -1 }];
+        const broken = tracker.capabilities.alerts ? bad : [{}];
+        for (const parts of broken) {
+          const refused = run.send(delivery({ points: [point(1)], alerts: [alert("a1", parts)] }), position);
+          await expectRefusal(refused, false);
+        }
+        await run.close();
+      });
+      expect((await backend.read("broken-alert")).points).toEqual(kept([point(0)]));
+    });
+
+    test("an alert about a run with a hostile name stays text", async () => {
+      const capabilities = await withTracker(async (tracker) => tracker.capabilities);
+      if (!capabilities.alerts) return;
+      const title = "<img src=x onerror=alert(1)> ](http://169.254.169.254) <!here> __proto__";
+      await sendOnce("hostile-alert", delivery({ alerts: [alert("a1", { title })] }), null);
+      const { alerts = [] } = await backend.read("hostile-alert");
+      expect(alerts).toHaveLength(1);
+      expect(alerts[0]).toContain(title);
     });
 
     test("runs do not mix", async () => {

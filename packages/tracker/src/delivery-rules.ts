@@ -2,11 +2,15 @@ import { isMetricKey } from "./metric-key.ts";
 import type { Delivery, Tracker } from "./tracker.ts";
 import { TrackerError } from "./tracker-error.ts";
 
+/** Of an alert [characters]: a message, not a report. */
+const longestTitle = 200;
+const longestText = 2000;
+
 /**
  * The rules that every plugin applies before it writes anything: trackers take what breaks them, and each does something
  * else and wrong with it (NaN becomes 0, infinity 1.8e308, a fractional step is kept).
  *
- * @throws TrackerError, not retryable, naming the first point, panel or note that breaks a rule
+ * @throws TrackerError, not retryable, naming the first point, panel, alert or note that breaks a rule
  */
 export function checkDelivery(tracker: Pick<Tracker, "kind" | "capabilities">, delivery: Delivery): void {
   const refuse = (what: string, rule: string): never => {
@@ -36,6 +40,18 @@ export function checkDelivery(tracker: Pick<Tracker, "kind" | "capabilities">, d
       refuse(what, `this tracker shows no ${panel.contentType}, only ${tracker.capabilities.panels.join(", ")}`);
     }
     checkMoment(what, panel);
+  }
+  for (const alert of delivery.alerts ?? []) {
+    const what = `the alert ${JSON.stringify(alert.id)}`;
+    if (!tracker.capabilities.alerts) refuse(what, "this tracker takes no alerts");
+    if (!/^[A-Za-z0-9-]{1,64}$/.test(alert.id))
+      refuse(what, "an alert's id holds A–Z, a–z, 0–9 and - only, at most 64");
+    if (!/^[a-z0-9-]{1,64}$/.test(alert.rule)) refuse(what, "an alert's rule holds a–z, 0–9 and - only, at most 64");
+    if (alert.title === "" || alert.title.length > longestTitle || /\p{Control}/u.test(alert.title)) {
+      refuse(what, `its title must be one line of at most ${longestTitle} characters`);
+    }
+    if (alert.text.length > longestText) refuse(what, `its text must be at most ${longestText} characters`);
+    checkMoment(what, alert);
   }
   if (delivery.note !== undefined) checkMoment("the note", delivery.note);
 }

@@ -1,5 +1,14 @@
 import { checkDelivery } from "./delivery-rules.ts";
-import type { Delivery, PanelFile, Point, RunContext, Tracker, TrackerCapabilities, TrackerRun } from "./tracker.ts";
+import type {
+  Delivery,
+  PanelFile,
+  Point,
+  RunContext,
+  Tracker,
+  TrackerAlert,
+  TrackerCapabilities,
+  TrackerRun,
+} from "./tracker.ts";
 import { TrackerError } from "./tracker-error.ts";
 
 /** Where a delivery is made to fail: before it is taken, or after (the answer got lost, and it will be sent again). */
@@ -18,6 +27,11 @@ export class MemoryRun {
   /** All points, in the order they were delivered. */
   get points(): readonly Point[] {
     return this.deliveries.flatMap((delivery) => delivery.points);
+  }
+
+  /** All alerts, in the order they were delivered. */
+  get alerts(): readonly TrackerAlert[] {
+    return this.deliveries.flatMap((delivery) => delivery.alerts ?? []);
   }
 
   /** The last of each panel, by `<panel> <content type>`. */
@@ -49,6 +63,7 @@ export class MemoryTracker implements Tracker {
     this.capabilities = {
       panels: ["text/html", "image/png"],
       note: true,
+      alerts: true,
       pushEverySeconds: 0,
       pushPanelsEverySeconds: 0,
       ...capabilities,

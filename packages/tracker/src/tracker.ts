@@ -21,10 +21,29 @@ export interface PanelFile {
   readonly timeMs: number;
 }
 
+/** A message for people, decided and kept by the collector: what changed, the numbers, what to do. Immutable once made. */
+export interface TrackerAlert {
+  /** The same in every retry, and of no other alert: a tracker that can tell keeps one of each. `[A-Za-z0-9-]{1,64}` */
+  readonly id: string;
+  /** What was watched, for example `batch-too-large`. `[a-z0-9-]{1,64}` */
+  readonly rule: string;
+  readonly severity: "info" | "warning" | "error";
+  /** One line of plain text, at most 200 characters. It may hold the run's own name: never markup. */
+  readonly title: string;
+  /** Sentences of plain text, at most 2000 characters. */
+  readonly text: string;
+  /** The run's page at the collector; left out where the collector does not know its address. */
+  readonly link?: string;
+  readonly step: number;
+  readonly timeMs: number;
+}
+
 /** What is delivered in one go. Panels and note replace what an earlier delivery left under the same name. */
 export interface Delivery {
   readonly points: readonly Point[];
   readonly panels: readonly PanelFile[];
+  /** In the order in which they were raised; only where the tracker takes them. */
+  readonly alerts?: readonly TrackerAlert[];
   /** Markdown: the current numbers in words. */
   readonly note?: { readonly markdown: string; readonly step: number; readonly timeMs: number };
   /**
@@ -38,7 +57,9 @@ export interface Delivery {
 export interface TrackerCapabilities {
   readonly panels: readonly PanelFile["contentType"][];
   readonly note: boolean;
-  /** Shortest time between two deliveries of a run [s]. */
+  /** Whether alerts are mirrored there, natively or as what comes closest (a tag, a text). */
+  readonly alerts: boolean;
+  /** Shortest time between two deliveries of a run [s], those with alerts apart. */
   readonly pushEverySeconds: number;
   /**
    * Shortest time between two deliveries of a run that carry panels or a note [s], the last of a run apart: they weigh a
@@ -56,11 +77,11 @@ export interface TrackerRun {
   readonly url: string | null;
   /**
    * Delivers in order. Sending the same delivery again at the same position (after a crash, a cut connection) leaves
-   * each point once.
+   * each point and each alert once.
    *
    * @param position - what the last acknowledged `send` answered; null at the start of a run
    * @returns the new position, stored by the collector together with the acknowledgement
-   * @throws TrackerError; not retryable, and nothing written, where a point or panel breaks the rules above
+   * @throws TrackerError; not retryable, and nothing written, where a point, panel or alert breaks the rules above
    */
   send(delivery: Delivery, position: string | null): Promise<string>;
   /** Frees what the run holds; may be called twice. Ends nothing in the tracker: the collector may come back. */

@@ -15,7 +15,8 @@ describeTracker("MemoryTracker", {
       read: async (run) => {
         const held = tracker.runs.get(run);
         if (held === undefined) throw new Error(`${run} was never opened`);
-        return { points: held.points, panels: [...held.panels.values()], note: held.note };
+        const alerts = held.alerts.map(({ title, text }) => `${title} ${text}`);
+        return { points: held.points, panels: [...held.panels.values()], note: held.note, alerts };
       },
       stop: async () => {},
     };

@@ -9,7 +9,7 @@ import {
 import { MlflowClient, type MlflowConnection, type MlflowRun } from "./client.ts";
 import { noteWithSection } from "./run-note.ts";
 import { findOrMakeRun, findUsersRun, parseTarget } from "./target.ts";
-import { artifactFolder, artifactPath, metricBatches, noteMarkdown } from "./transform.ts";
+import { alertTag, artifactFolder, artifactPath, metricBatches, noteMarkdown } from "./transform.ts";
 
 /** What the collector's own configuration says about an MLflow server. */
 export interface MlflowConfig extends MlflowConnection {
@@ -33,6 +33,7 @@ export function mlflowTracker(config: MlflowConfig): Tracker {
   const capabilities: TrackerCapabilities = {
     panels: config.artifacts === false ? [] : ["text/html", "image/png"],
     note: true,
+    alerts: true,
     pushEverySeconds: 10,
     pushPanelsEverySeconds: 60,
   };
@@ -74,6 +75,7 @@ async function deliver(client: MlflowClient, run: MlflowRun, delivery: Delivery,
   for (const panel of delivery.panels) {
     await client.putArtifact(run, artifactPath(panel), panel.contentType, panel.bytes);
   }
+  for (const alert of delivery.alerts ?? []) await client.setTag(runId, alertTag(alert));
   if (delivery.note !== undefined) await writeNote(client, run, delivery.note.markdown);
   if (delivery.ended !== undefined && isOurs) {
     const status = delivery.ended.outcome === "finished" ? "FINISHED" : "FAILED";

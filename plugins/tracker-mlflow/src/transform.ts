@@ -1,5 +1,5 @@
-import type { PanelFile, Point } from "@noisescale/tracker";
-import type { MlflowMetric } from "./client.ts";
+import type { PanelFile, Point, TrackerAlert } from "@noisescale/tracker";
+import type { MlflowMetric, MlflowTag } from "./client.ts";
 
 /** MLflow refuses a call with more. 1000 keys of 250 characters are some 350 kB, so that its limit of 1 MB is far. */
 const metricsPerCall = 1000;
@@ -13,6 +13,12 @@ export function metricBatches(points: readonly Point[]): MlflowMetric[][] {
   return Array.from({ length: Math.ceil(metrics.length / metricsPerCall) }, (_, call) =>
     metrics.slice(call * metricsPerCall, (call + 1) * metricsPerCall),
   );
+}
+
+/** An alert as a tag, which MLflow can search for: one a rule, with its last alert. */
+export function alertTag({ rule, title, text, link, step }: TrackerAlert): MlflowTag {
+  const lines = [title, text, `step ${step}`, ...(link === undefined ? [] : [link])];
+  return { key: `noise_scale.alert.${rule}`, value: lines.join("\n") };
 }
 
 /** Path of a panel among the run's artifacts. */

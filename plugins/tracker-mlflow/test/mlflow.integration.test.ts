@@ -39,6 +39,7 @@ describeTracker("mlflowTracker", {
           bytes: Buffer.from(base64, "base64"),
         })),
         note: tags["mlflow.note.content"],
+        alerts: Object.entries(tags).flatMap(([key, value]) => (key.startsWith("noise_scale.alert.") ? [value] : [])),
       };
     },
     stop: async () => {},

@@ -31,6 +31,7 @@ export interface TensorboardConfig {
 const capabilities: TrackerCapabilities = {
   panels: ["image/png"],
   note: true,
+  alerts: true,
   pushEverySeconds: 2,
   pushPanelsEverySeconds: 60,
 };

@@ -1,4 +1,4 @@
-import type { Delivery } from "@noisescale/tracker";
+import { alertMarkdown, type Delivery } from "@noisescale/tracker";
 import { bandPoints, customScalarsLayout } from "./layout.ts";
 import { pngSize } from "./png-size.ts";
 import { fileVersionEvent, imageEvent, isShowable, layoutEvent, scalarEvent, textEvent } from "./summary.ts";
@@ -13,9 +13,9 @@ import { tfRecord } from "./tf-record.ts";
  * @throws TrackerError, not retryable, where a panel is no PNG
  */
 export function deliveryRecords(delivery: Delivery, opensFile: boolean): Buffer | undefined {
-  const { panels, note } = delivery;
+  const { panels, alerts = [], note } = delivery;
   const points = delivery.points.filter((point) => isShowable(point.value));
-  const moments = [...points, ...panels, ...(note === undefined ? [] : [note])];
+  const moments = [...points, ...panels, ...alerts, ...(note === undefined ? [] : [note])];
   if (moments.length === 0) return undefined;
 
   const events: Uint8Array[] = [];
@@ -28,6 +28,10 @@ export function deliveryRecords(delivery: Delivery, opensFile: boolean): Buffer 
     const size = pngSize(panel.panel, panel.bytes);
     const image = { title: panel.title, png: panel.bytes, ...size };
     events.push(imageEvent(`noise_scale/panel/${panel.panel}`, image, panel));
+  }
+  // A tag a rule: TensorBoard shows only the last texts of a tag.
+  for (const alert of alerts) {
+    events.push(textEvent(`noise_scale/alert/${alert.rule}/text_summary`, alertMarkdown(alert), alert));
   }
   if (note !== undefined) events.push(textEvent("noise_scale/note/text_summary", note.markdown, note));
   return Buffer.concat(events.map(tfRecord));

@@ -16,6 +16,8 @@ export interface ReadDirectory {
     >
   >;
   readonly texts: Readonly<Record<string, readonly (readonly [step: number, text: string])[]>>;
+  /** The texts as TensorBoard's page shows them, without their markup. */
+  readonly rendered: Readonly<Record<string, readonly string[]>>;
   readonly layout:
     | readonly (readonly [
         category: string,

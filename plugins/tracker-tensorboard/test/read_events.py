@@ -1,9 +1,11 @@
 """Reads run directories with the tensorboard package: a directory a line on standard input, a JSON object a line back."""
 
 import base64
+import html.parser
 import json
 import sys
 
+from tensorboard import plugin_util
 from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.util import tensor_util
@@ -11,10 +13,28 @@ from tensorboard.util import tensor_util
 KEEP_ALL = {event_accumulator.TENSORS: 0}
 
 
+class Words(html.parser.HTMLParser):
+    """The text of a page, without its markup."""
+
+    def __init__(self):
+        super().__init__()
+        self.words = ""
+
+    def handle_data(self, data):
+        self.words += data
+
+
+def rendered(markdown):
+    words = Words()
+    words.feed(plugin_util.markdown_to_safe_html(markdown))
+    words.close()
+    return words.words
+
+
 def read(directory):
     accumulator = event_accumulator.EventAccumulator(directory, size_guidance=KEEP_ALL)
     accumulator.Reload()
-    read_back = {"scalars": {}, "images": {}, "texts": {}, "layout": None, "classes": {}}
+    read_back = {"scalars": {}, "images": {}, "texts": {}, "rendered": {}, "layout": None, "classes": {}}
     for tag in accumulator.Tags()["tensors"]:
         metadata = accumulator.SummaryMetadata(tag)
         plugin = metadata.plugin_data.plugin_name
@@ -35,6 +55,7 @@ def read(directory):
             }
         elif plugin == "text":
             read_back["texts"][tag] = [[event.step, array.item().decode()] for event, array in zip(events, arrays)]
+            read_back["rendered"][tag] = [rendered(array.item()) for array in arrays]
         elif plugin == "custom_scalars":
             layout = layout_pb2.Layout.FromString(arrays[-1].item())
             read_back["layout"] = [
