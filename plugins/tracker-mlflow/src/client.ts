@@ -28,8 +28,10 @@ export interface MlflowExperiment {
   readonly experiment_id: string;
   readonly name: string;
   readonly lifecycle_stage: string;
+  readonly tags: readonly MlflowTag[];
 }
 
+const tagsSchema = z.array(z.object({ key: z.string(), value: z.string() })).default([]);
 const runSchema: z.ZodType<MlflowRun> = z.object({
   info: z.object({
     run_id: z.string(),
@@ -37,10 +39,15 @@ const runSchema: z.ZodType<MlflowRun> = z.object({
     artifact_uri: z.string().default(""),
     lifecycle_stage: z.string().default("active"),
   }),
-  data: z.object({ tags: z.array(z.object({ key: z.string(), value: z.string() })).default([]) }).default({ tags: [] }),
+  data: z.object({ tags: tagsSchema }).default({ tags: [] }),
 });
 const experimentSchema: z.ZodType<{ readonly experiment: MlflowExperiment }> = z.object({
-  experiment: z.object({ experiment_id: z.string(), name: z.string(), lifecycle_stage: z.string().default("active") }),
+  experiment: z.object({
+    experiment_id: z.string(),
+    name: z.string(),
+    lifecycle_stage: z.string().default("active"),
+    tags: tagsSchema,
+  }),
 });
 
 /** One value as MLflow takes it. */
@@ -94,6 +101,14 @@ export class MlflowClient {
     this.#closed.abort(new Error("the tracker was closed"));
   }
 
+  /** Version of the server, such as `3.17.2`; undefined where it does not tell. */
+  async version(): Promise<string | undefined> {
+    const response = await this.#fetch("ask for its version", "version", {}, answerWithin);
+    if (response.ok) return (await response.text()).trim();
+    await response.body?.cancel();
+    return undefined;
+  }
+
   async getRun(runId: string): Promise<MlflowRun> {
     const query = new URLSearchParams({ run_id: runId });
     const answer = await this.#json(`read the run ${runId}`, "GET", `runs/get?${query}`);
@@ -118,6 +133,11 @@ export class MlflowClient {
     const what = `make the experiment ${JSON.stringify(name)}`;
     const answer = await this.#json(what, "POST", "experiments/create", { body: { name } });
     return this.#parsed(z.object({ experiment_id: z.string() }), answer).experiment_id;
+  }
+
+  async setExperimentTag(experimentId: string, tag: MlflowTag): Promise<void> {
+    const body = { experiment_id: experimentId, ...tag };
+    await this.#json(`set the tag ${tag.key} of an experiment`, "POST", "experiments/set-experiment-tag", { body });
   }
 
   /** Runs with a tag, the oldest first, deleted ones too. @param tag - its value must hold no quote */

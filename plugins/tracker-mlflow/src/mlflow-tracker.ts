@@ -7,6 +7,7 @@ import {
   type TrackerRun,
 } from "@noisescale/tracker";
 import { MlflowClient, type MlflowConnection, type MlflowRun } from "./client.ts";
+import { showsViews, viewTag } from "./experiment-view.ts";
 import { noteWithSection } from "./run-note.ts";
 import { findOrMakeRun, findUsersRun, parseTarget } from "./target.ts";
 import { alertTag, artifactFolder, artifactPath, metricBatches, noteMarkdown } from "./transform.ts";
@@ -17,6 +18,8 @@ export interface MlflowConfig extends MlflowConnection {
   readonly experiments?: readonly string[] | undefined;
   /** False for a server that takes no artifacts: metrics and note alone. */
   readonly artifacts?: boolean | undefined;
+  /** False leaves the experiments without the view "Noise scale" in the menu of MLflow's page. */
+  readonly view?: boolean | undefined;
 }
 
 const noteTag = "mlflow.note.content";
@@ -37,6 +40,8 @@ export function mlflowTracker(config: MlflowConfig): Tracker {
     pushEverySeconds: 10,
     pushPanelsEverySeconds: 60,
   };
+  /** Experiments that were seen to have the view, or cannot have it. */
+  const viewed = new Set<string>();
   return {
     kind,
     capabilities,
@@ -55,6 +60,10 @@ export function mlflowTracker(config: MlflowConfig): Tracker {
           if (closed) throw new TrackerError(`mlflow: the run ${runId} was closed.`, { retryable: false });
           checkDelivery({ kind, capabilities }, delivery);
           await deliver(client, run, delivery, isOurs);
+          if (config.view !== false && !viewed.has(experimentId)) {
+            await addView(client, experimentId);
+            viewed.add(experimentId);
+          }
           return runId;
         },
         async close(): Promise<void> {
@@ -80,6 +89,19 @@ async function deliver(client: MlflowClient, run: MlflowRun, delivery: Delivery,
   if (delivery.ended !== undefined && isOurs) {
     const status = delivery.ended.outcome === "finished" ? "FINISHED" : "FAILED";
     await client.endRun(runId, status, delivery.ended.timeMs);
+  }
+}
+
+/** Adds the view to the experiment's page, once. An account that may not change the experiment goes without. */
+async function addView(client: MlflowClient, experimentId: string): Promise<void> {
+  try {
+    if (!showsViews((await client.version()) ?? "")) return;
+    const tag = viewTag(Date.now());
+    const { tags } = await client.getExperiment(experimentId);
+    if (!tags.some(({ key }) => key === tag.key)) await client.setExperimentTag(experimentId, tag);
+  } catch (error) {
+    if (error instanceof TrackerError && !error.retryable) return;
+    throw error;
   }
 }
 

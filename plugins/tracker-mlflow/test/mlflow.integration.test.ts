@@ -134,6 +134,33 @@ test("a run that the collector made is found again, has the project and name, an
   });
 });
 
+test("an experiment gets one view, beside the user's own tags, and none where the configuration says so", async () => {
+  const views = async (experiment: string): Promise<[string, string][]> =>
+    Object.entries(await python.experimentTags(experiment)).filter(([key]) => key.includes("noise-scale"));
+  await python.setExperimentTag("viewed", "mine", "kept");
+  await python.setExperimentTag("viewed", "mlflow.sharedViewState.of-mine", "{}");
+  for (const run of ["one", "two"]) {
+    const tracker = mlflowTracker({ trackingUri: server.url });
+    await (await tracker.openRun({ experiment: "viewed" }, { ...context, run })).send(push([1]), null);
+    await tracker.close();
+  }
+  expect(await python.experimentTags("viewed")).toMatchObject({ mine: "kept", "mlflow.sharedViewState.of-mine": "{}" });
+  const [pushed, ...others] = await views("viewed");
+  expect(others).toEqual([]);
+
+  // A view that somebody changed under its name is theirs.
+  await python.setExperimentTag("viewed", pushed?.[0] ?? "", '{"name": "Mine now"}');
+  const tracker = mlflowTracker({ trackingUri: server.url });
+  await (await tracker.openRun({ experiment: "viewed" }, { ...context, run: "three" })).send(push([1]), null);
+  await tracker.close();
+  expect((await views("viewed"))[0]?.[1]).toBe('{"name": "Mine now"}');
+
+  const without = mlflowTracker({ trackingUri: server.url, view: false });
+  await (await without.openRun({ experiment: "not-viewed" }, { ...context, run: "four" })).send(push([1]), null);
+  await without.close();
+  expect(await views("not-viewed")).toEqual([]);
+});
+
 test("a run that was deleted takes nothing more, and the message says where to restore it", async () => {
   const tracker = mlflowTracker({ trackingUri: server.url });
   const runId = await python.createRun("digits");

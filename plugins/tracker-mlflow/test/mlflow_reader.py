@@ -27,6 +27,14 @@ def create_run(experiment, note=None):
     return run.info.run_id
 
 
+def experiment_tags(experiment):
+    return dict(client.get_experiment(experiment_id(experiment)).tags)
+
+
+def set_experiment_tag(experiment, key, value):
+    client.set_experiment_tag(experiment_id(experiment), key, value)
+
+
 def runs_of(experiment):
     runs = client.search_runs([experiment_id(experiment)], run_view_type=ViewType.ALL)
     return [

@@ -36,6 +36,12 @@ export class PythonMlflowClient {
   async createRun(experiment: string, note: string | null = null): Promise<string> {
     return (await this.#ask("create_run", experiment, note)) as string;
   }
+  async experimentTags(experiment: string): Promise<Readonly<Record<string, string>>> {
+    return (await this.#ask("experiment_tags", experiment)) as Readonly<Record<string, string>>;
+  }
+  async setExperimentTag(experiment: string, key: string, value: string): Promise<void> {
+    await this.#ask("set_experiment_tag", experiment, key, value);
+  }
   async runsOf(experiment: string): Promise<readonly ListedMlflowRun[]> {
     return (await this.#ask("runs_of", experiment)) as readonly ListedMlflowRun[];
   }
