@@ -58,7 +58,7 @@ export function checkRecords(
  * not finite for good.
  */
 function overflows(measurement: Measurement, { datasetUnits }: RunSettings): { path: string; message: string }[] {
-  const { small, big, layers, units } = measurement;
+  const { small, big, layers, units, learning_rate: learningRate } = measurement;
   const tooLarge = (smallSquaredNorm: number, bigSquaredNorm: number): boolean => {
     const pair = {
       small: { batchSize: small.batch_size, meanSquaredNorm: smallSquaredNorm },
@@ -72,6 +72,9 @@ function overflows(measurement: Measurement, { datasetUnits }: RunSettings): { p
   const message = "is too large: the square of its estimate is not finite";
   if (tooLarge(small.squared_norm, big.squared_norm)) return [{ path: "small.squared_norm", message }];
   if (units !== undefined && !Number.isFinite(units * units)) return [{ path: "units", message }];
+  if (learningRate !== undefined && !Number.isFinite(learningRate * learningRate)) {
+    return [{ path: "learning_rate", message: "is too large: its square is not finite" }];
+  }
   for (const [name, [smallSquaredNorm, bigSquaredNorm]] of layers ?? []) {
     if (tooLarge(smallSquaredNorm, bigSquaredNorm)) return [{ path: `layers.${name}`, message }];
   }

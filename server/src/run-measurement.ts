@@ -62,6 +62,7 @@ export function toObservation(measurement: RunMeasurement): Observation {
     units: measurement.units ?? measurement.bigBatchSize,
     small: { batchSize: measurement.smallBatchSize, meanSquaredNorm: measurement.smallMeanSquaredNorm },
     big: { batchSize: measurement.bigBatchSize, squaredNorm: measurement.bigSquaredNorm },
+    learningRate: measurement.learningRate ?? undefined,
   };
   const layers = measurement.named === null ? undefined : (JSON.parse(measurement.named) as NamedNumbers).layers;
   return layers === undefined ? observation : { ...observation, layers: new Map(layers) };

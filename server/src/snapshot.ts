@@ -58,6 +58,14 @@ export function toBriefSnapshot(estimate: RunEstimate, context: SnapshotContext)
       basis: recommendation.basis,
       calibrated: recommendation.calibrated,
       learning_rate_factor: known(recommendation.learningRateFactor),
+      adam:
+        recommendation.adam === undefined
+          ? null
+          : {
+              one_minus_beta_factor: recommendation.adam.oneMinusBetaFactor,
+              epsilon_factor: recommendation.adam.epsilonFactor,
+            },
+      held_back: recommendation.heldBack ?? null,
       trade: recommendation.trade.map(({ batchSize, role, stepsFactor, unitsFactor }) => ({
         batch_size: batchSize,
         role,

@@ -61,6 +61,15 @@ export function warnings(estimate: RunEstimate, unit: Unit, events: readonly Eve
         "Rests on B_simple alone, which was not compared with a measured frontier of this project: an indicator, which may be several times too high.",
     });
   }
+  if (estimate.recommendation.heldBack === "learning_rate") {
+    found.push({
+      code: "held-back",
+      message:
+        estimate.recommendation.batchSize === undefined
+          ? "The learning rate over the batch size is being changed, and the noise scale moves with it: a batch size is recommended once that has settled."
+          : "The learning rate over the batch size is being changed, and the noise scale moves with it: the recommended batch size stands as it stood before.",
+    });
+  }
   for (const { kind, code, count: times } of events) {
     if (kind === "finished" || kind === "failed") continue;
     found.push({ code, message: sentences.get(code)?.(times) ?? eventSentence(kind, code, times) });

@@ -34,6 +34,14 @@ test("a time beyond the calendar is refused at its field", async () => {
   expect(answer.json<IngestResult>().rejected).toMatchObject([{ index: 0, path: "time_ms" }]);
 });
 
+test("a learning rate whose square is not finite is refused at its field, and the run goes on", async () => {
+  const { request } = await startTestCollector();
+  await request("PUT", "/v1/runs/a", declaration);
+  const measurements = [{ ...wireMeasurement(0), learning_rate: 1e200 }, wireMeasurement(1)];
+  const answer = (await request("POST", "/v1/runs/a/measurements", { measurements })).json<IngestResult>();
+  expect(answer).toMatchObject({ accepted: 1, rejected: [{ index: 0, path: "learning_rate" }] });
+});
+
 test("a body that is almost JSON is refused in time that grows with its length, not with the square of it", async () => {
   const { request, send } = await startTestCollector();
   await request("PUT", "/v1/runs/a", declaration);

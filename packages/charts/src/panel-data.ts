@@ -35,6 +35,8 @@ export interface PanelSnapshot {
     readonly batch_size_high: Known;
     readonly calibrated: boolean;
     readonly learning_rate_factor: Known;
+    /** The learning rate over the batch size is being changed: the batch size stands as it stood. */
+    readonly held_back: "learning_rate" | null;
   };
   /** Only where the hook measures layers. */
   readonly layers?: Readonly<Record<string, LayerNumbers>>;

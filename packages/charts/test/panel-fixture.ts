@@ -44,6 +44,7 @@ export const snapshot: PanelSnapshot = {
     batch_size_high: 608,
     calibrated: false,
     learning_rate_factor: 1.5,
+    held_back: null,
   },
   layers: {
     "2": { b_simple: 90, b_simple_low: 60, b_simple_high: 140, covariance_trace_share: 0.2 },

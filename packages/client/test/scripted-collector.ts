@@ -117,6 +117,8 @@ export function snapshotAt(step: number | null): object {
       basis: "b_simple",
       calibrated: false,
       learning_rate_factor: null,
+      adam: null,
+      held_back: null,
       trade: [],
     },
     warnings: [],

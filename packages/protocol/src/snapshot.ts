@@ -61,6 +61,17 @@ export const recommendationSchema = z.strictObject({
   /** False: B_simple was never compared with a measured frontier of this project, so this is an indicator. */
   calibrated: z.boolean(),
   learning_rate_factor: known,
+  /** What goes with an Adam-like optimizer's learning rate (Malladi et al. 2022); null where the factor is, or for others. */
+  adam: z
+    .strictObject({
+      /** On 1 − β of both moments. */
+      one_minus_beta_factor: z.number(),
+      /** On ε, which is added to the root of the second moment. */
+      epsilon_factor: z.number(),
+    })
+    .nullable(),
+  /** Why the batch size stands as it stood: the learning rate over the batch size is being changed. */
+  held_back: z.enum(["learning_rate"]).nullable(),
   trade: z.array(tradeRowSchema),
 });
 

@@ -8,7 +8,7 @@ export { criticalBatchSizePowerLaw, type NoPowerLaw, type PowerLaw } from "./fro
 export type { SweepPoint, SweepRun } from "./frontier-sweep.ts";
 export { Horizon } from "./horizon.ts";
 export { type LayerEstimate, LayerScales, type LayerSquaredNorms, layerHorizon } from "./layer-scales.ts";
-export { adamLearningRateFactor, sgdLearningRateFactor, temperature } from "./learning-rate.ts";
+export { type AdamFactors, adamFactors, adamLearningRateFactor, sgdLearningRateFactor } from "./learning-rate.ts";
 export type { NoiseScale } from "./noise-scale.ts";
 export { noiseScaleOfSet } from "./noise-scale-set.ts";
 export { covarianceTraceOf, gradientSquaredNormOf, type SquaredNormPair, withoutReplacement } from "./one-step.ts";
@@ -23,6 +23,8 @@ export {
   type RunPoint,
 } from "./run-estimator.ts";
 export type { RunSettings } from "./run-settings.ts";
+export { type SettingChange, settingChanges, type TrainingSettings } from "./setting-change.ts";
 export { StateVersionError } from "./state-bytes.ts";
 export { type StepEstimates, stepEstimates } from "./step-estimates.ts";
 export { studentTQuantile } from "./student-t.ts";
+export { temperature } from "./temperature.ts";

@@ -11,8 +11,7 @@ export function sgdLearningRateFactor(batchSize: number, newBatchSize: number, n
 }
 
 /**
- * Factor √(B′/B) on the learning rate of Adam-like optimizers. With κ = B′/B the momentum goes with it: 1 − β → κ(1 − β),
- * ε → ε/√κ.
+ * Factor √(B′/B) on the learning rate of Adam-like optimizers; `adamFactors` go with it.
  *
  * Source: Malladi et al. 2022, On the SDEs and scaling rules for adaptive gradient algorithms, arXiv:2205.10287.
  * @returns undefined where either batch size is above the noise scale: the rule is derived where noise dominates
@@ -26,11 +25,21 @@ export function adamLearningRateFactor(
   return Math.sqrt(newBatchSize / batchSize);
 }
 
+/** What goes with Adam's learning rate when the batch size changes. */
+export interface AdamFactors {
+  /** Factor on 1 − β, for β₁ and β₂. */
+  readonly oneMinusBetaFactor: number;
+  /** Factor on ε, the number that is added to the root of the second moment. */
+  readonly epsilonFactor: number;
+}
+
 /**
- * Temperature ε/B of the training: B_simple moves with it, so a change of either is no change of the data.
+ * With κ = B′/B: 1 − β → κ(1 − β), so that the moments average over as many units as before; ε → ε/√κ, as the root of
+ * the second moment does where noise dominates.
  *
- * Source: McCandlish et al. 2018, arXiv:1812.06162, appendix C.
+ * Source: Malladi et al. 2022, arXiv:2205.10287, the square root scaling rule for Adam.
  */
-export function temperature(learningRate: number, batchSize: number): number {
-  return learningRate / batchSize;
+export function adamFactors(batchSize: number, newBatchSize: number): AdamFactors {
+  const ratio = newBatchSize / batchSize;
+  return { oneMinusBetaFactor: ratio, epsilonFactor: 1 / Math.sqrt(ratio) };
 }

@@ -1,5 +1,5 @@
 import { type TradeRow, tradeTable } from "./critical-batch-size.ts";
-import { adamLearningRateFactor, sgdLearningRateFactor } from "./learning-rate.ts";
+import { type AdamFactors, adamFactors, adamLearningRateFactor, sgdLearningRateFactor } from "./learning-rate.ts";
 import type { NoiseScale } from "./noise-scale.ts";
 import type { RunSettings } from "./run-settings.ts";
 
@@ -12,11 +12,15 @@ export interface Recommendation {
   /** False: B_simple was not compared with a measured frontier, so this is an indicator. */
   readonly calibrated: boolean;
   readonly learningRateFactor: number | undefined;
+  /** What goes with an Adam-like optimizer's learning rate; undefined where its factor is. */
+  readonly adam: AdamFactors | undefined;
+  /** Why the batch size stands as it stood, whatever the noise scale does. */
+  readonly heldBack: "learning_rate" | undefined;
   readonly trade: readonly TradeRow[];
 }
 
 /** The noise scale behind a held recommendation moves only when it is off by more than this factor. */
-const hysteresisFactor = 1.25;
+export const hysteresisFactor = 1.25;
 
 /**
  * Batch size at which a step's latency and its units cost the same: B = √(r·𝓑), where r is the cost of a step's latency
@@ -57,27 +61,37 @@ export function heldNoiseScale(held: number | undefined, noiseScale: number): nu
   return off > hysteresisFactor ? noiseScale : held;
 }
 
-/** @param held - from `heldNoiseScale`; ignored where the noise scale is not identifiable */
+/**
+ * @param held - from `heldNoiseScale`; ignored where the noise scale is not identifiable
+ * @param heldBack - why `held` is not moved now
+ */
 export function recommendation(
   noiseScale: NoiseScale,
   currentBatchSize: number,
   held: number | undefined,
   settings: RunSettings,
+  heldBack?: Recommendation["heldBack"],
 ): Recommendation {
   const { bSimple, bSimpleLow, bSimpleHigh } = noiseScale;
   const at = (value: number | undefined): number | undefined =>
     value === undefined ? undefined : recommendedBatchSize(value, settings);
   const batchSize = bSimple === undefined ? undefined : at(held);
+  const rateFactor =
+    bSimple === undefined || batchSize === undefined
+      ? undefined
+      : learningRateFactor(currentBatchSize, batchSize, bSimple, settings);
   return {
     batchSize,
     batchSizeLow: at(bSimpleLow),
     batchSizeHigh: at(bSimpleHigh),
     basis: "b_simple",
     calibrated: false,
-    learningRateFactor:
-      bSimple === undefined || batchSize === undefined
+    learningRateFactor: rateFactor,
+    adam:
+      settings.optimizer !== "adam" || batchSize === undefined || rateFactor === undefined
         ? undefined
-        : learningRateFactor(currentBatchSize, batchSize, bSimple, settings),
+        : adamFactors(currentBatchSize, batchSize),
+    heldBack,
     trade: bSimple === undefined || batchSize === undefined ? [] : tradeTable(currentBatchSize, batchSize, bSimple),
   };
 }

@@ -8,8 +8,10 @@ import type { SquaredNormPair } from "./one-step.ts";
 import { FrontierPrediction, type PredictedFrontier } from "./predicted-frontier.ts";
 import { heldNoiseScale, type Recommendation, recommendation, recommendedBatchSize } from "./recommendation.ts";
 import { type RunSettings, requireRunSettings } from "./run-settings.ts";
+import { type SettingChange, SettingChanges } from "./setting-change.ts";
 import { StateReader, StateVersionError, StateWriter } from "./state-bytes.ts";
 import { stepEstimates } from "./step-estimates.ts";
+import { TemperatureWatch } from "./temperature.ts";
 
 /** One optimizer step as the estimators read it. */
 export interface Observation extends SquaredNormPair {
@@ -17,6 +19,8 @@ export interface Observation extends SquaredNormPair {
   readonly step: number;
   /** Units that this step consumed: the real batch size. */
   readonly units: number;
+  /** ≥ 0; undefined where the hook does not report it. */
+  readonly learningRate?: number | undefined;
   readonly layers?: ReadonlyMap<string, LayerSquaredNorms> | undefined;
 }
 
@@ -30,6 +34,10 @@ export interface RunPoint extends NoiseScale {
   readonly recommendedBatchSize: number | undefined;
   /** Useful share of the compute at this batch size. */
   readonly efficiency: number | undefined;
+  /** The temperature is being changed: the recommendation stands as it stood. */
+  readonly heldBack: "learning_rate" | undefined;
+  /** A step of learning rate or batch size that this measurement has made known, some measurements after it. */
+  readonly settingChange: SettingChange | undefined;
 }
 
 export interface HorizonEstimate extends NoiseScale {
@@ -60,7 +68,7 @@ const none = -1;
 /** The statistics of one run, online: O(1) time and memory a measurement, the same bits from the same measurements. */
 export class RunEstimator {
   /** Of the serialised state: bytes of another version are refused, and the measurements folded again. */
-  static readonly stateVersion = 2;
+  static readonly stateVersion = 3;
 
   readonly #settings: RunSettings;
   #filter = new SignalFilter();
@@ -74,17 +82,20 @@ export class RunEstimator {
   #waiting: { readonly steps: number; readonly units: number }[] = [];
   /** The noise scale that the recommendation rests on. */
   #held: number | undefined;
+  #temperature: TemperatureWatch;
+  #settingChanges = new SettingChanges();
 
   /** @throws RangeError on settings that are not positive, or limits that cross */
   constructor(settings: RunSettings) {
     requireRunSettings(settings);
     this.#settings = settings;
+    this.#temperature = new TemperatureWatch(settings.optimizer);
   }
 
   /**
    * A measurement that is refused changes nothing.
    *
-   * @throws RangeError on a step that is not later, b ≥ B, units or a squared norm that is negative or not finite
+   * @throws RangeError on a step that is not later, b ≥ B, units, a learning rate or a squared norm that is negative or not finite
    */
   add(observation: Observation): RunPoint {
     this.#require(observation);
@@ -104,20 +115,26 @@ export class RunEstimator {
     this.#step = observation.step;
     this.#units = observation.units;
     this.#predict(steps, observation.units);
+    const { units: batchSize, learningRate } = observation;
+    if (learningRate !== undefined) this.#temperature.add(learningRate, batchSize);
+    const settingChange = this.#settingChanges.add({ step: observation.step, learningRate, batchSize });
     const headline = this.#headline();
-    if (headline.bSimple !== undefined) {
+    const heldBack = this.#heldBack;
+    if (headline.bSimple !== undefined && heldBack === undefined) {
       this.#held = heldNoiseScale(this.#held, headline.bSimple);
     }
     return {
       ...headline,
       step: observation.step,
-      batchSize: observation.units,
+      batchSize,
       criticalBatchSize: this.#prediction.criticalBatchSize,
       recommendedBatchSize:
         headline.bSimple === undefined || this.#held === undefined
           ? undefined
           : recommendedBatchSize(this.#held, this.#settings),
       efficiency: this.#efficiency(headline),
+      heldBack,
+      settingChange,
     };
   }
 
@@ -138,7 +155,7 @@ export class RunEstimator {
       })),
       layers: this.#layers.estimate(),
       predicted: this.#prediction.estimate(),
-      recommendation: recommendation(headline, this.#units, this.#held, this.#settings),
+      recommendation: recommendation(headline, this.#units, this.#held, this.#settings, this.#heldBack),
     };
   }
 
@@ -157,6 +174,8 @@ export class RunEstimator {
       writer.number(steps);
       writer.number(units);
     }
+    this.#temperature.write(writer);
+    this.#settingChanges.write(writer);
     this.#layers.write(writer);
     return writer.bytes();
   }
@@ -181,16 +200,25 @@ export class RunEstimator {
       steps: reader.number(),
       units: reader.number(),
     }));
+    estimator.#temperature = TemperatureWatch.read(reader, settings.optimizer);
+    estimator.#settingChanges = SettingChanges.read(reader);
     estimator.#layers = LayerScales.read(reader);
     return estimator;
   }
 
-  #require({ step, units }: Observation): void {
+  get #heldBack(): "learning_rate" | undefined {
+    return this.#temperature.changing ? "learning_rate" : undefined;
+  }
+
+  #require({ step, units, learningRate = 0 }: Observation): void {
     if (!(Number.isSafeInteger(step) && step > this.#step)) {
       throw new RangeError(`step must be a whole number above ${this.#step}, not ${step}`);
     }
     if (!(units > 0 && Number.isFinite(units * units))) {
       throw new RangeError(`units must be positive, with a finite square, not ${units}`);
+    }
+    if (!(learningRate >= 0 && Number.isFinite(learningRate * learningRate))) {
+      throw new RangeError(`learningRate must not be negative, with a finite square, not ${learningRate}`);
     }
   }
 

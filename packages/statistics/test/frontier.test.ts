@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
+  adamFactors,
   adamLearningRateFactor,
   efficiency,
   FrontierPrediction,
@@ -211,6 +212,25 @@ describe("the recommended batch size", () => {
   });
 });
 
+describe("what goes with Adam's learning rate", () => {
+  test("averages the moments over as many units as before, and keeps ε beside the root of the second moment", () => {
+    expect(adamFactors(64, 256)).toEqual({ oneMinusBetaFactor: 4, epsilonFactor: 0.5 });
+    // A moment with β remembers 1/(1 − β) steps.
+    const units = (batchSize: number, oneMinusBeta: number) => batchSize / oneMinusBeta;
+    const { oneMinusBetaFactor } = adamFactors(96, 160);
+    expect(units(160, 0.001 * oneMinusBetaFactor)).toBeCloseTo(units(96, 0.001), 6);
+  });
+
+  test("is told where the rate's factor is, and to no other optimizer", () => {
+    const at = (bSimple: number, optimizer: RunSettings["optimizer"]) =>
+      recommendation(known(bSimple), 100, 400, { optimizer }).adam;
+    expect(at(400, "adam")).toEqual({ oneMinusBetaFactor: 4, epsilonFactor: 0.5 });
+    expect(at(200, "adam")).toBeUndefined();
+    expect(at(400, "sgd")).toBeUndefined();
+    expect(at(400, undefined)).toBeUndefined();
+  });
+});
+
 describe("the learning rate for another batch size", () => {
   test("of SGD goes with the batch size where noise dominates, and stops where it does not", () => {
     expect(sgdLearningRateFactor(1, 2, 1e9)).toBeCloseTo(2, 8);
@@ -230,5 +250,6 @@ describe("the learning rate for another batch size", () => {
 
   test("keeps the temperature where it goes with the batch size", () => {
     expect(temperature(0.1, 64)).toBe(temperature(0.2, 128));
+    expect(temperature(0.1, 64, "adam")).toBe(temperature(0.2, 256, "adam"));
   });
 });

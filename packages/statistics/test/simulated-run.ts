@@ -22,22 +22,26 @@ export interface SimulatedRun {
   readonly steps: number;
   /** tr Σ/|G|² at a step; tr Σ is 1. */
   readonly bSimple: (step: number) => number;
-  readonly batchSize?: number;
+  readonly batchSize?: number | ((step: number) => number);
   readonly parts?: number;
   readonly dimensions?: number;
 }
 
 /** Gradients of the parts of each step's batch: noise of variance 1/dimensions a unit around a gradient of known size. */
 export function* partGradients(run: SimulatedRun): Generator<readonly Float64Array[]> {
-  const { seed, steps, bSimple, batchSize = 256, parts = 8, dimensions = 40 } = run;
+  const { seed, steps, bSimple, parts = 8, dimensions = 40 } = run;
   const normal = seededNormal(seed);
-  const deviation = Math.sqrt(parts / batchSize / dimensions);
   for (let step = 0; step < steps; step += 1) {
+    const deviation = Math.sqrt(parts / batchSizeAt(run, step) / dimensions);
     const each = Math.sqrt(1 / bSimple(step) / dimensions);
     yield Array.from({ length: parts }, () =>
       Float64Array.from({ length: dimensions }, () => each + deviation * normal()),
     );
   }
+}
+
+function batchSizeAt({ batchSize = 256 }: SimulatedRun, step: number): number {
+  return typeof batchSize === "number" ? batchSize : batchSize(step);
 }
 
 export function squaredNorm(gradient: Float64Array): number {
@@ -60,11 +64,14 @@ export function mean(values: readonly number[]): number {
 
 /** What a hook would send of the run. */
 export function observations(run: SimulatedRun): Observation[] {
-  const { batchSize = 256, parts: count = 8 } = run;
-  return [...partGradients(run)].map((parts, step) => ({
-    step,
-    units: batchSize,
-    small: { batchSize: batchSize / count, meanSquaredNorm: mean(parts.map(squaredNorm)) },
-    big: { batchSize, squaredNorm: squaredNorm(meanGradient(parts)) },
-  }));
+  const { parts: count = 8 } = run;
+  return Array.from(partGradients(run), (parts, step) => {
+    const batchSize = batchSizeAt(run, step);
+    return {
+      step,
+      units: batchSize,
+      small: { batchSize: batchSize / count, meanSquaredNorm: mean(parts.map(squaredNorm)) },
+      big: { batchSize, squaredNorm: squaredNorm(meanGradient(parts)) },
+    };
+  });
 }

@@ -82,6 +82,11 @@ class SnapshotPredicted(TypedDict):
     basis: Literal["b_simple"]
 
 
+class SnapshotRecommendationAdam(TypedDict):
+    one_minus_beta_factor: float
+    epsilon_factor: float
+
+
 class SnapshotRecommendationTrade(TypedDict):
     batch_size: float
     role: Literal["current", "recommended", "neighbour"]
@@ -96,6 +101,8 @@ class SnapshotRecommendation(TypedDict):
     basis: Literal["b_simple"]
     calibrated: bool
     learning_rate_factor: float | None
+    adam: SnapshotRecommendationAdam | None
+    held_back: Literal["learning_rate"] | None
     trade: list[SnapshotRecommendationTrade]
 
 
