@@ -97,6 +97,27 @@ test("events are counted, shown as sentences, and bad ones are rejected by their
   expect(warning).toMatchObject({ code: "not-finite", message: expect.stringMatching(/^4 steps had a gradient/) });
 });
 
+test("a spike of the gradients is left out of the headline, and said", async () => {
+  const { request, snapshot } = await startTestCollector();
+  await request("PUT", "/v1/runs/a", { project: "p" });
+  const sent = measurements(0, 100).map((measurement, index) =>
+    index === 60
+      ? {
+          ...measurement,
+          small: { ...measurement.small, squared_norm: 1e6 * measurement.small.squared_norm },
+          big: { ...measurement.big, squared_norm: 1e6 * measurement.big.squared_norm },
+        }
+      : measurement,
+  );
+  await request("POST", "/v1/runs/a/measurements", { measurements: sent.slice(0, 60) });
+  const before = await snapshot("a");
+  expect(before.warnings.map(({ code }) => code)).not.toContain("outliers");
+  await request("POST", "/v1/runs/a/measurements", { measurements: sent.slice(60, 61) });
+  const after = await snapshot("a");
+  expect(after.b_simple_low).toBe(before.b_simple_low);
+  expect(after.warnings.find(({ code }) => code === "outliers")?.message).toMatch(/^1 measurement lay .* was left out/);
+});
+
 test("a declaration that changes what estimates rest on folds the run again", async () => {
   const collector = await startTestCollector();
   const { request, snapshot } = collector;

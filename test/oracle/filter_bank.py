@@ -6,7 +6,7 @@ Arrays are [runs] for what the experts share and [runs, experts] for what each h
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from scipy.special import ndtr
@@ -31,14 +31,15 @@ EXPERTS = np.array(
 OMEGA, DRIFT_NOISE, DRIFT_SD, PHI, PRIOR, WIDENING = EXPERTS.T
 PRIOR = PRIOR / PRIOR.sum()
 SMALLEST_VARIANCE = 1e-12
+SUSTAINED = 5
 
 
 @dataclass
 class Bank:
     """State after a number of measurements."""
 
-    count: int
-    b0: Array  # [runs]
+    count: Array  # [runs], as all of these; without outliers
+    b0: Array
     sigma: Array
     r2: Array
     gamma: Array
@@ -62,6 +63,12 @@ class Bank:
     s: Array
     m2: Array
     m4: Array
+    largest: Array
+    row: Array  # outliers in a row, sum of their s, the largest of their deviations
+    row_s: Array
+    row_deviation: Array
+    outliers: Array
+    left_out: Array  # steps
 
     def quantile(self, probability: float) -> Array:
         """Quantile of each run's mixture of Gaussians, by bisection; wider Gaussians for all but the median."""
@@ -81,12 +88,20 @@ class Bank:
         return 0.5 * (low + high)
 
 
-def shrink(rho: Array, n: int) -> Array:
+def shrink(rho: Array, n: Array | int) -> Array:
     """0 within 1.5 standard errors."""
     threshold = 1.5 / np.sqrt(n)
     above = rho > threshold
     safe = np.where(above, rho, 1.0)
     return np.where(above, np.minimum(safe * (1 - (threshold / safe) ** 2), 0.95), 0.0)
+
+
+def plausible(q: Array, s: Array, batch: Array) -> Array:
+    """Which measurements of one run, [n] each, it can start from: all where too many are outliers."""
+    size = abs(s) + batch * abs(q)
+    middle = np.sort(size)[len(size) // 2]
+    fine = (size <= 100 * middle) | (middle == 0)
+    return fine if (~fine).sum() < SUSTAINED else np.ones(len(size), dtype=bool)
 
 
 def start(q: Array, s: Array, batch: Array, parts: Array, steps: Array) -> Bank:
@@ -96,6 +111,8 @@ def start(q: Array, s: Array, batch: Array, parts: Array, steps: Array) -> Bank:
     sigma = s.mean(axis=0)
     if not np.all(sigma > 0):
         raise ValueError("mean of tr Sigma is not positive: the filter waits")
+    if not all(plausible(q[:, run], s[:, run], batch[:, run]).all() for run in range(q.shape[1])):
+        raise ValueError("an outlier: the filter waits")
     ratio = b0 * q / sigma
     xi = ratio.mean(axis=0)
     variance = ratio.var(axis=0, ddof=1)
@@ -113,7 +130,7 @@ def start(q: Array, s: Array, batch: Array, parts: Array, steps: Array) -> Bank:
     weight = PRIOR**0.75 / (PRIOR**0.75).sum()
     p = np.broadcast_to(np.maximum(4 * variance / n * inflation, SMALLEST_VARIANCE)[:, None], shape).copy()
     return Bank(
-        count=n,
+        count=np.full(xi.shape, n),
         b0=b0,
         sigma=sigma,
         r2=relative * (k - 1) / 2,
@@ -138,6 +155,12 @@ def start(q: Array, s: Array, batch: Array, parts: Array, steps: Array) -> Bank:
         s=s[-1],
         m2=np.ones_like(xi),
         m4=np.full_like(xi, 3.0),
+        largest=np.full_like(xi, 4.0),
+        row=np.zeros_like(xi),
+        row_s=np.zeros_like(xi),
+        row_deviation=np.zeros_like(xi),
+        outliers=np.zeros_like(xi),
+        left_out=np.zeros_like(xi),
     )
 
 
@@ -155,8 +178,48 @@ def whiten(bank: Bank, q: Array, s: Array) -> tuple[Array, Array]:
 
 
 def update(bank: Bank, q: Array, s: Array, batch: Array, parts: Array, steps: Array) -> None:
-    """Steps 1 to 9 for one measurement of every run, [runs] each; the bank is changed in place."""
-    bank.count += 1
+    """Steps 0 to 9 for one measurement of every run, [runs] each; the bank is changed in place."""
+    outlier = find_outliers(bank, q, s, batch, parts)
+    before = replace(bank)
+    fold(bank, q, s, batch, parts, steps + bank.left_out)
+    bank.left_out = np.zeros_like(bank.left_out)
+    if not outlier.any():
+        return
+    before.left_out = before.left_out + steps
+    for field in fields(Bank):
+        old, new = getattr(before, field.name), getattr(bank, field.name)
+        setattr(bank, field.name, np.where(outlier if new.ndim == 1 else outlier[:, None], old, new))
+
+
+def find_outliers(bank: Bank, q: Array, s: Array, batch: Array, parts: Array) -> Array:
+    """Step 0."""
+    scale = bank.b0 / batch
+    x = np.maximum(bank.mean, 1e-4)
+    r = bank.gamma * 2 * bank.r2 * parts / (parts - 1) * scale**2 + bank.a1 * scale * x + bank.a2 * x * x
+    signal = abs(bank.b0 * q - x * s) / bank.sigma / np.sqrt(r + bank.variance)
+    trace = (s / bank.sigma - 1) / np.sqrt(np.maximum(2 * bank.r2 / (parts - 1), SMALLEST_VARIANCE))
+    deviation = np.maximum(signal, trace)
+    possible = 10 * bank.largest
+
+    beyond = deviation > possible
+    ended = ~beyond & (bank.row > 0)
+    row = np.where(beyond, bank.row + 1, 0)
+    row_s = np.where(beyond, bank.row_s + s, 0)
+    row_deviation = np.where(beyond, np.maximum(bank.row_deviation, deviation), 0)
+    change = row == SUSTAINED
+    outlier = beyond & ~change
+    largest = np.where(ended, np.minimum(bank.row_deviation, possible), bank.largest)
+    learnt = np.maximum(np.maximum(np.minimum(deviation, possible), largest * (1 - 1 / 2000)), 4.0)
+    bank.largest = np.where(outlier, bank.largest, learnt)
+    bank.sigma = np.where(change & (row_s > 0), row_s / SUSTAINED, bank.sigma)
+    bank.outliers = bank.outliers + beyond - np.where(change, SUSTAINED, 0)
+    bank.row, bank.row_s, bank.row_deviation = (np.where(change, 0, new) for new in (row, row_s, row_deviation))
+    return outlier
+
+
+def fold(bank: Bank, q: Array, s: Array, batch: Array, parts: Array, steps: Array) -> None:
+    """Steps 1 to 9."""
+    bank.count = bank.count + 1
     scale = bank.b0 / batch
     a0 = bank.gamma * 2 * bank.r2 * parts / (parts - 1) * scale**2
     a1 = bank.a1 * scale
@@ -200,7 +263,7 @@ def update(bank: Bank, q: Array, s: Array, batch: Array, parts: Array, steps: Ar
     r = parts_of_r.sum(axis=0)
     e = (bank.b0 * white_q - x * white_s) / bank.sigma
     square = e**2 / (r * bank.inflation + bank.variance)
-    d = (np.minimum(square, 50) - 1) / min(bank.count - 1, 200)
+    d = (np.minimum(square, 50) - 1) / np.minimum(bank.count - 1, 200)
     bank.gamma, bank.a1, bank.a2 = (
         component * (1 + d * part / r)
         for component, part in zip((bank.gamma, bank.a1, bank.a2), parts_of_r, strict=True)
@@ -208,19 +271,19 @@ def update(bank: Bank, q: Array, s: Array, batch: Array, parts: Array, steps: Ar
 
     # 7
     square = np.minimum(square, 1e4)
-    n = min(bank.count - WARM_UP + 200, 1000)
+    n = np.minimum(bank.count - WARM_UP + 200, 1000)
     bank.m2 = bank.m2 + (square - bank.m2) / n
     bank.m4 = bank.m4 + (square**2 - bank.m4) / n
     z = np.clip((bank.b0 * q - x * s) / bank.sigma / np.sqrt(r), -3, 3)
-    n = min(bank.count, 800)
+    n = np.minimum(bank.count, 800)
     bank.lag = bank.lag + (z * bank.z - bank.lag) / n
     bank.square = bank.square + (z**2 - bank.square) / n
     bank.z = z
     bank.rho = shrink(bank.lag / np.maximum(bank.square, 1e-3), n)
 
     # 8
-    bank.r2 = bank.r2 + ((s / bank.sigma - 1) ** 2 * (parts - 1) / 2 - bank.r2) / min(bank.count, 400)
-    bank.sigma = np.maximum(bank.sigma + (s - bank.sigma) / min(bank.count, 100), bank.sigma / 2)
+    bank.r2 = bank.r2 + ((s / bank.sigma - 1) ** 2 * (parts - 1) / 2 - bank.r2) / np.minimum(bank.count, 400)
+    bank.sigma = np.maximum(bank.sigma + (s - bank.sigma) / np.minimum(bank.count, 100), bank.sigma / 2)
 
     # 9
     weight = np.exp(log_weight)

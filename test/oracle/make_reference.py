@@ -60,7 +60,22 @@ def plans() -> list[Plan]:
         correlation=0.8,
         degrees=2.2,
     )
-    return [steady, changing, hidden, correlated]
+    # one before the start, one alone, three in a row, a second tenfold larger, and all from a measurement on
+    scale = np.where(np.arange(n) >= 300, 1000.0, 1.0)
+    for place, factor in ((7, 30.0), (58, 1000.0), (100, 10.0), (101, 10.0), (102, 1000.0), (200, 1e6)):
+        scale[place] = factor
+    outliers = Plan(
+        "outliers",
+        5,
+        300.0 * 4**x,
+        256 * ones,
+        8 * ones,
+        256 * ones,
+        np.arange(n),
+        None,
+        scale=scale,
+    )
+    return [steady, changing, hidden, correlated, outliers]
 
 
 def run_reference(plan: Plan) -> Json:

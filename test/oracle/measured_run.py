@@ -34,6 +34,8 @@ class Plan:
     #: autocorrelation of neighbouring measurements' noise, and degrees of its Student's t (None: normal)
     correlation: float = 0.0
     degrees: float | None = None
+    #: by which all gradients of each measurement are multiplied
+    scale: Array | float = 1.0
 
 
 def nine_digits(value: float) -> float:
@@ -50,6 +52,7 @@ def measure(plan: Plan) -> list[Json]:
     direction /= np.linalg.norm(direction)
     measurements = []
     standard = None
+    scale = np.broadcast_to(plan.scale, len(plan.b_simple))
     for i, b_simple in enumerate(plan.b_simple):
         parts = int(plan.parts[i])
         small_batch = plan.batch[i] / parts
@@ -58,7 +61,7 @@ def measure(plan: Plan) -> list[Json]:
         if plan.correlation and standard is not None:
             drawn = plan.correlation * standard + np.sqrt(1 - plan.correlation**2) * drawn
         standard = drawn
-        gradients = direction / np.sqrt(b_simple) + standard * np.sqrt(variance / small_batch)
+        gradients = scale[i] * (direction / np.sqrt(b_simple) + standard * np.sqrt(variance / small_batch))
         small, big = (gradients**2).mean(axis=0), gradients.mean(axis=0) ** 2
         measurement: Json = {
             "step": int(plan.step[i]),
@@ -109,25 +112,32 @@ def estimates(measurements: list[Json], dataset_units: float | None) -> tuple[Ar
 
 
 def follow(measurements: list[Json], dataset_units: float | None) -> dict[str, Array]:
-    """The filter after every measurement from the 20th on: mean, quantiles of 1/B_simple and tr Sigma."""
+    """The filter after every measurement from its start on: mean, quantiles of 1/B_simple, tr Sigma and its outliers."""
     signal, trace, batch, parts = (column[:, None] for column in estimates(measurements, dataset_units))
     steps = np.diff([m["step"] for m in measurements], prepend=measurements[0]["step"] - 1.0)[:, None]
     n = filter_bank.WARM_UP
-    bank = filter_bank.start(signal[:n], trace[:n], batch[:n], parts[:n], steps[:n])
+    first = np.arange(n)
+    skipped = 0
+    while not (fine := filter_bank.plausible(signal[first, 0], trace[first, 0], batch[first, 0])).all():
+        skipped += n - fine.sum()
+        first = np.concatenate([first[fine], first[-1] + 1 + np.arange(n - fine.sum())])
+    begin = first[-1]
+    bank = filter_bank.start(signal[first], trace[first], batch[first], parts[first], steps[first])
     rows = []
-    for i in range(n - 1, len(measurements)):
-        if i >= n:
+    for i in range(begin, len(measurements)):
+        if i > begin:
             filter_bank.update(bank, signal[i], trace[i], batch[i], parts[i], steps[i])
         quantiles = [bank.quantile(probability)[0] / bank.b0[0] for probability in (0.025, 0.5, 0.975)]
-        rows.append([*quantiles, bank.mean[0] / bank.b0[0], bank.sigma[0]])
-    return dict(zip(("lower", "median", "upper", "mean", "sigma"), np.array(rows).T, strict=True))
+        rows.append([*quantiles, bank.mean[0] / bank.b0[0], bank.sigma[0], bank.outliers[0] + skipped])
+    return dict(zip(("lower", "median", "upper", "mean", "sigma", "outliers"), np.array(rows).T, strict=True))
 
 
 def expected(measurements: list[Json], dataset_units: float | None, checkpoints: list[int]) -> list[Json]:
     """What is known after each number of measurements in `checkpoints`."""
     signal, trace, _, _ = estimates(measurements, dataset_units)
     followed = follow(measurements, dataset_units)
-    warm_up = filter_bank.WARM_UP
+    # measurements until the filter starts
+    warm_up = len(measurements) - len(followed["mean"]) + 1
     steps = np.array([m["step"] for m in measurements])
     elapsed = np.diff(steps, prepend=steps[0] - 1)
     units = np.array([m["units"] for m in measurements])
@@ -149,6 +159,7 @@ def expected(measurements: list[Json], dataset_units: float | None, checkpoints:
                 "gradient_squared_norm": now["median"] * now["sigma"],
                 "covariance_trace": now["sigma"],
             }
+            answer["outliers"] = int(now["outliers"])
             predicted: Json = {}
             for bound, column in (("low", "lower"), ("middle", "mean"), ("high", "upper")):
                 # the measurements before the start count at the first value

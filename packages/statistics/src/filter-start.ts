@@ -1,5 +1,6 @@
 import { startCorrelation } from "./filter-correlation.ts";
 import type { FilterInput } from "./filter-input.ts";
+import { startOutliers } from "./filter-outliers.ts";
 import { priors, startDriftVariances } from "./filter-priors.ts";
 import {
   curvature,
@@ -52,6 +53,7 @@ export function startFilter(state: FilterState, kept: readonly FilterInput[], re
   shared[interval] = (kept.at(-1) as FilterInput).steps;
   startCorrelation(shared, kept, ratios, ratio, variance);
   startTails(shared);
+  startOutliers(shared);
   let total = 0;
   for (const prior of priors) total += prior ** 0.75;
   for (let i = 0; i < expertCount; i += 1) {

@@ -30,7 +30,14 @@ export const meanSquare = 19;
 export const meanFourth = 20;
 /** Steps between measurements that the drifts are for. */
 export const interval = 21;
-const sharedSize = 22;
+// Measurements far beyond what was seen before.
+export const largestDeviation = 22; // of those lately [standard deviations]
+export const outliersInRow = 23; // not decided yet: outliers, or a change of all
+export const rowTrace = 24; // sum of their S
+export const rowDeviation = 25; // the largest of them
+export const outliers = 26; // left out so far
+export const stepsLeftOut = 27; // since the last measurement that was not
+const sharedSize = 28;
 
 /** Keeps variances and their components above 0, also where all measurements are equal. */
 export const smallestVariance = 1e-12;

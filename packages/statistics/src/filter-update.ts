@@ -1,6 +1,7 @@
 import { learnCorrelation, whiten } from "./filter-correlation.ts";
 import { experts } from "./filter-experts.ts";
 import type { FilterInput } from "./filter-input.ts";
+import { isOutlier } from "./filter-outliers.ts";
 import { logPriors, priors, startDriftVariances } from "./filter-priors.ts";
 import {
   curvature,
@@ -17,6 +18,7 @@ import {
   quadratic,
   sigma,
   smallestVariance,
+  stepsLeftOut,
 } from "./filter-state.ts";
 import { learnTails } from "./filter-tails.ts";
 
@@ -30,41 +32,54 @@ const weightMemory = 2500;
 const fixedShare = 5e-5;
 const largestDrift = 0.1;
 
-/** One measurement of a started filter; the state is changed in place. */
+/**
+ * One measurement of a started filter; the state is changed in place.
+ *
+ * @returns false where the measurement was left out, as an outlier
+ */
 export function updateFilter(
   state: FilterState,
   { covarianceTrace, gradientSquaredNorm, batchSize, parts, steps }: FilterInput,
-): void {
+): boolean {
   const shared = state.shared;
   const reference = shared[firstBatchSize] as number;
-  const trace = shared[sigma] as number;
+  const shrink = reference / batchSize;
+  const atZero =
+    ((shared[gamma] as number) * 2 * (shared[curvature] as number) * parts * shrink * shrink) / (parts - 1);
+  const slope = (shared[linear] as number) * shrink;
+  const bend = shared[quadratic] as number;
+  const at = Math.max(shared[mixtureMean] as number, 1e-4);
+  const variance = atZero + slope * at + bend * at * at;
+
+  const elapsed = (shared[stepsLeftOut] as number) + steps;
+  const raw = (reference * gradientSquaredNorm - at * covarianceTrace) / (shared[sigma] as number);
+  const deviation = Math.abs(raw) / Math.sqrt(variance + (shared[mixtureVariance] as number));
+  if (isOutlier(shared, deviation, covarianceTrace, parts)) {
+    shared[stepsLeftOut] = elapsed;
+    return false;
+  }
+  shared[stepsLeftOut] = 0;
+
+  const trace = shared[sigma] as number; // a change of all gradients' scale may just have moved it
   const whitened = whiten(state, gradientSquaredNorm, covarianceTrace);
-  const previousMean = shared[mixtureMean] as number;
-  const previousVariance = shared[mixtureVariance] as number;
   const n = (shared[measurements] as number) + 1;
   shared[measurements] = n;
   const scaledQ = (reference * gradientSquaredNorm) / trace;
   const scaledS = covarianceTrace / trace;
   const whiteQ = (reference * whitened.signal) / trace;
   const whiteS = whitened.trace / trace;
-  const shrink = reference / batchSize;
 
   // Observation variance, shared: with one each the bank favours experts that lag behind a falling ratio.
-  const atZero =
-    ((shared[gamma] as number) * 2 * (shared[curvature] as number) * parts * shrink * shrink) / (parts - 1);
-  const slope = (shared[linear] as number) * shrink;
-  const bend = shared[quadratic] as number;
-  const x = Math.max(previousMean, 0.02);
+  const x = Math.max(shared[mixtureMean] as number, 0.02);
   const inflated = shared[inflation] as number;
   const observationVariance = (atZero + slope * x + bend * x * x) * inflated;
+  const previousVariance = shared[mixtureVariance] as number;
 
-  restep(state, steps);
+  restep(state, elapsed);
   for (let i = 0; i < expertCount; i += 1) advance(state, i, whiteQ, whiteS, observationVariance);
   normaliseWeights(state);
 
   // Online EM: each component of the observation variance grows by its share of what the innovation showed in excess.
-  const at = Math.max(previousMean, 1e-4);
-  const variance = atZero + slope * at + bend * at * at;
   const innovation = whiteQ - at * whiteS;
   const square = (innovation * innovation) / (variance * inflated + previousVariance);
   const excess = (Math.min(square, 50) - 1) / Math.min(n - 1, 200);
@@ -82,6 +97,7 @@ export function updateFilter(
 
   mixExperts(state);
   shareWeights(state);
+  return true;
 }
 
 /** Drifts are for one measurement: they grow with the steps between two. */

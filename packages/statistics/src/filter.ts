@@ -1,4 +1,5 @@
 import type { FilterInput } from "./filter-input.ts";
+import { withoutOutliers } from "./filter-outliers.ts";
 import { startMeasurements, widenings } from "./filter-priors.ts";
 import { meanCovarianceTrace, startFilter } from "./filter-start.ts";
 import {
@@ -8,6 +9,7 @@ import {
   lowerQuantile,
   medianQuantile,
   mixtureMean,
+  outliers,
   sigma,
   upperQuantile,
 } from "./filter-state.ts";
@@ -52,6 +54,11 @@ export class SignalFilter {
     return !this.started && this.#kept.length === startMeasurements;
   }
 
+  /** Measurements so far that were left out: far beyond all before them, and not the first of a lasting change. */
+  get outliers(): number {
+    return this.#state.shared[outliers] as number;
+  }
+
   /** B₀ of ξ [units]. @throws RangeError before the start */
   get referenceBatchSize(): number {
     return this.#shared(firstBatchSize);
@@ -81,12 +88,20 @@ export class SignalFilter {
 
   add(input: FilterInput): void {
     if (this.started) {
-      updateFilter(this.#state, input);
+      if (!updateFilter(this.#state, input)) return;
     } else {
       this.#reference ??= input.batchSize;
       this.#kept.push(input);
       if (this.#kept.length > startMeasurements) this.#kept.shift();
-      if (this.#kept.length < startMeasurements || !(meanCovarianceTrace(this.#kept) > 0)) return;
+      if (this.#kept.length < startMeasurements) return;
+      const plausible = withoutOutliers(this.#kept);
+      if (plausible.length < startMeasurements) {
+        const { shared } = this.#state;
+        shared[outliers] = (shared[outliers] as number) + startMeasurements - plausible.length;
+        this.#kept = plausible;
+        return;
+      }
+      if (!(meanCovarianceTrace(this.#kept) > 0)) return;
       startFilter(this.#state, this.#kept, this.#reference);
       this.#kept = [];
     }

@@ -53,6 +53,8 @@ export interface RunEstimate extends NoiseScale {
   readonly measurements: number;
   /** Measurements until the headline can say something; 0 once it does. */
   readonly missingMeasurements: number;
+  /** Measurements that the headline leaves out: far beyond all before them. The horizons hold them. */
+  readonly outliers: number;
   readonly efficiency: number | undefined;
   readonly horizons: readonly HorizonEstimate[];
   readonly layers: ReadonlyMap<string, LayerEstimate>;
@@ -68,7 +70,7 @@ const none = -1;
 /** The statistics of one run, online: O(1) time and memory a measurement, the same bits from the same measurements. */
 export class RunEstimator {
   /** Of the serialised state: bytes of another version are refused, and the measurements folded again. */
-  static readonly stateVersion = 3;
+  static readonly stateVersion = 4;
 
   readonly #settings: RunSettings;
   #filter = new SignalFilter();
@@ -147,6 +149,7 @@ export class RunEstimator {
       batchSize: known ? this.#units : undefined,
       measurements: this.#measurements,
       missingMeasurements: this.#filter.missing,
+      outliers: this.#filter.outliers,
       efficiency: this.#efficiency(headline),
       horizons: this.#horizons.map((horizon) => ({
         ...horizon.noiseScale(),

@@ -60,6 +60,7 @@ interface ReferenceRun {
     readonly horizons: Readonly<Record<string, ReferenceAverage>>;
     readonly layers?: Readonly<Record<string, ReferenceAverage>>;
     readonly headline?: ReferenceScale;
+    readonly outliers?: number;
     readonly predicted_min_steps_and_min_units?: Readonly<Record<"low" | "middle" | "high", StepsAndUnits>>;
   }[];
 }
@@ -92,7 +93,7 @@ function expectPredicted(actual: PredictedFrontier, bounds: Readonly<Record<stri
 }
 
 describe("an independent implementation in numpy and scipy", () => {
-  it.each(["growing", "changing-batch-with-layers", "signal-below-noise", "correlated-with-heavy-tails"])(
+  it.each(["growing", "changing-batch-with-layers", "signal-below-noise", "correlated-with-heavy-tails", "outliers"])(
     "finds the same headline, horizons, layers and frontier in the run %s",
     (name) => {
       const run = reference(`run-${name}`) as ReferenceRun;
@@ -129,9 +130,10 @@ describe("an independent implementation in numpy and scipy", () => {
         }
         const { headline, predicted_min_steps_and_min_units: predicted } = expected;
         if (headline === undefined || predicted === undefined) {
-          expect(estimate.missingMeasurements).toBe(20 - (index + 1));
+          expect(estimate.missingMeasurements).toBe(20 - (index + 1) + estimate.outliers);
           return;
         }
+        expect(estimate.outliers).toBe(expected.outliers);
         for (const answer of [estimate, point]) {
           expectScale(answer, headline, `${name} ${index + 1}, headline`);
           expectMeans(answer, headline, `${name} ${index + 1}, headline`);

@@ -30,6 +30,7 @@ describe("a run's estimator", () => {
       batchSize: undefined,
       measurements: 0,
       missingMeasurements: 20,
+      outliers: 0,
       bSimple: undefined,
       bSimpleLow: undefined,
       identifiable: false,

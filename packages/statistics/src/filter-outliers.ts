@@ -1,0 +1,76 @@
+import type { FilterInput } from "./filter-input.ts";
+import {
+  curvature,
+  largestDeviation,
+  outliers,
+  outliersInRow,
+  rowDeviation,
+  rowTrace,
+  sigma,
+  smallestVariance,
+} from "./filter-state.ts";
+
+/** An outlier deviates this many times as much as any measurement lately: more than the next record of heavy tails does. */
+const beyondLargest = 10;
+/** In standard deviations: what normal measurements reach. The largest deviation is never taken to be less. */
+const normalDeviation = 4;
+/** Measurements after which a largest deviation is forgotten. */
+const memory = 2000;
+/** So many in a row are no outliers but a change. */
+const sustained = 5;
+/** At the start nothing is known but the kept measurements: times their median size. */
+const beyondMedian = 100;
+
+export function startOutliers(shared: Float64Array): void {
+  shared[largestDeviation] = normalDeviation;
+}
+
+/**
+ * Whether a measurement is so far beyond all before it that the filter leaves it out and counts it. Every one that it
+ * leaves out raises what it takes for possible tenfold, so that heavy tails are learnt, and only a few are ever missed:
+ * leaving out large gradients as a rule would bias the estimate. Five in a row are a change: then tr Σ starts again from
+ * these five, and none of them counts.
+ *
+ * @param deviation - of B₀Q − ξS from what is expected [standard deviations]
+ * @param covarianceTrace - S
+ * @param parts - K
+ */
+export function isOutlier(shared: Float64Array, deviation: number, covarianceTrace: number, parts: number): boolean {
+  const relativeVariance = Math.max((2 * (shared[curvature] as number)) / (parts - 1), smallestVariance);
+  const traceDeviation = (covarianceTrace / (shared[sigma] as number) - 1) / Math.sqrt(relativeVariance);
+  const largest = Math.max(deviation, traceDeviation);
+  const possible = beyondLargest * (shared[largestDeviation] as number);
+  if (largest > possible) {
+    shared[outliers] = (shared[outliers] as number) + 1;
+    shared[outliersInRow] = (shared[outliersInRow] as number) + 1;
+    shared[rowTrace] = (shared[rowTrace] as number) + covarianceTrace;
+    shared[rowDeviation] = Math.max(shared[rowDeviation] as number, largest);
+    if ((shared[outliersInRow] as number) < sustained) return true;
+    const trace = (shared[rowTrace] as number) / sustained;
+    if (trace > 0) shared[sigma] = trace;
+    shared[outliers] = (shared[outliers] as number) - sustained;
+  } else if ((shared[outliersInRow] as number) > 0) {
+    shared[largestDeviation] = Math.min(shared[rowDeviation] as number, possible);
+  }
+  shared[outliersInRow] = 0;
+  shared[rowTrace] = 0;
+  shared[rowDeviation] = 0;
+  shared[largestDeviation] = Math.max(
+    Math.min(largest, possible),
+    (shared[largestDeviation] as number) * (1 - 1 / memory),
+    normalDeviation,
+  );
+  return false;
+}
+
+/** The measurements to start from without outliers; all where there are too many to be outliers. */
+export function withoutOutliers(kept: readonly FilterInput[]): FilterInput[] {
+  const sizes = kept.map(
+    ({ covarianceTrace, gradientSquaredNorm, batchSize }) =>
+      Math.abs(covarianceTrace) + batchSize * Math.abs(gradientSquaredNorm),
+  );
+  const sorted = [...sizes].sort((one, other) => one - other);
+  const middle = sorted[Math.floor(sorted.length / 2)] as number;
+  const plausible = kept.filter((_, i) => middle === 0 || (sizes[i] as number) <= beyondMedian * middle);
+  return kept.length - plausible.length < sustained ? plausible : [...kept];
+}
