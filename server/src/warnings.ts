@@ -68,8 +68,8 @@ export function warnings(estimate: RunEstimate, unit: Unit, events: readonly Eve
         estimate.recommendation.batchSize === undefined
           ? "The learning rate over the batch size is being changed, and the noise scale moves with it: a batch size is recommended once that has settled."
           : "The learning rate over the batch size is being changed, and the noise scale moves with it: the recommended batch size stands as it stood before.",
-      });
-    }
+    });
+  }
   if (estimate.outliers > 0) {
     const were = estimate.outliers === 1 ? "was" : "were";
     found.push({
