@@ -1,6 +1,12 @@
 export { effectiveSegments } from "./attempts.ts";
 export { type Collector, type CollectorOptions, startCollector } from "./collector.ts";
-export { type CollectorConfigInput, ConfigError, configFileName, type TrackerConfigInput } from "./config.ts";
+export {
+  type CollectorConfigInput,
+  ConfigError,
+  configFileName,
+  readConfigFile,
+  type TrackerConfigInput,
+} from "./config.ts";
 export { checkRecords } from "./ingest-check.ts";
 export type { ConfiguredTracker, ConfiguredTrackers } from "./outbox/configured-tracker.ts";
 export { type RunMeasurement, toObservation, toWireMeasurement } from "./run-measurement.ts";

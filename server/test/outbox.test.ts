@@ -120,6 +120,7 @@ test("a tracker that never answers delays no other", async () => {
     kind: "silent",
     capabilities: other,
     openRun: () => new Promise<never>(() => undefined),
+    selfTest: () => new Promise<never>(() => undefined),
     close: async () => undefined,
   };
   const trackers = new Map([

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import packageJson from "../package.json" with { type: "json" };
 import { demo } from "./demo/demo.ts";
+import { doctor } from "./doctor.ts";
 import { estimate } from "./estimate.ts";
 import { exportRun } from "./export.ts";
 import { frontier } from "./frontier.ts";
@@ -19,7 +20,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 
 process.exitCode = await runCommand(
   process.argv.slice(2),
-  [serve, demo, estimate, frontier, exportRun, prune],
+  [serve, demo, estimate, frontier, doctor, exportRun, prune],
   packageJson.version,
   { input: process.stdin, output: process.stdout, messages: process.stderr, stop: stop.signal },
 );

@@ -25,6 +25,8 @@ export interface TrackerBackend {
   target(run: string): Readonly<Record<string, unknown>>;
   /** What the tracker holds of the run that `target(run)` opened. */
   read(run: string): Promise<ReadRun>;
+  /** Runs that a person sees in the tracker, whoever made them. */
+  countRuns(): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -332,6 +334,20 @@ export function describeTracker(name: string, claims: TrackerClaims): void {
           expect(error, why).toMatchObject({ retryable: false });
         }
       });
+    });
+
+    test("it tries itself with a real write and leaves no run behind", async () => {
+      await withTracker(async (tracker) => {
+        const before = await backend.countRuns();
+        expect(await tracker.selfTest()).toMatch(/^[A-Z].*\.$/);
+        expect(await backend.countRuns()).toBe(before);
+      });
+    });
+
+    test("trying itself at a back end that is away says so in a sentence", async () => {
+      const tracker = await claims.createUnreachableTracker();
+      await expectRefusal(tracker.selfTest(), true);
+      await tracker.close();
     });
 
     test("a back end that is away is worth another try", async () => {

@@ -108,6 +108,13 @@ export class MemoryTracker implements Tracker {
     };
   }
 
+  async selfTest(): Promise<string> {
+    const planned = this.failure ?? this.#nextFailure?.error;
+    this.#nextFailure = undefined;
+    if (planned !== undefined) throw planned;
+    return "Keeps deliveries in this process's memory.";
+  }
+
   async close(): Promise<void> {}
 
   /** The position is the number of deliveries that were acknowledged; what lies behind it never was. */

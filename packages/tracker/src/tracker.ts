@@ -101,6 +101,14 @@ export interface Tracker {
    * @throws TrackerError, not retryable, where the target is malformed or outside what the configuration allows
    */
   openRun(target: Readonly<Record<string, unknown>>, context: RunContext): Promise<TrackerRun>;
+  /**
+   * Tries the configuration with a real write: makes a run of its own where the configuration lets it, and removes it again,
+   * also where a step in between is refused.
+   *
+   * @returns what was tried, as a sentence for a person
+   * @throws TrackerError that says what is wrong and what to change
+   */
+  selfTest(): Promise<string>;
   /** Frees what the tracker holds; may be called twice. */
   close(): Promise<void>;
 }

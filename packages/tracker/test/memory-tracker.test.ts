@@ -18,6 +18,7 @@ describeTracker("MemoryTracker", {
         const alerts = held.alerts.map(({ title, text }) => `${title} ${text}`);
         return { points: held.points, panels: [...held.panels.values()], note: held.note, alerts };
       },
+      countRuns: async () => tracker.runs.size,
       stop: async () => {},
     };
   },

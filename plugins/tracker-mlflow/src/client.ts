@@ -160,6 +160,11 @@ export class MlflowClient {
     return this.#parsed(z.object({ run: runSchema }), answer).run;
   }
 
+  /** Moves a run to those that MLflow's page calls deleted. */
+  async deleteRun(runId: string): Promise<void> {
+    await this.#json(`delete the run ${runId}`, "POST", "runs/delete", { body: { run_id: runId } });
+  }
+
   async endRun(runId: string, status: "FINISHED" | "FAILED", endMs: number): Promise<void> {
     const body = { run_id: runId, status, end_time: endMs };
     await this.#json(`end the run ${runId}`, "POST", "runs/update", { body });

@@ -9,6 +9,7 @@ import {
 import { MlflowClient, type MlflowConnection, type MlflowRun } from "./client.ts";
 import { showsViews, viewTag } from "./experiment-view.ts";
 import { noteWithSection } from "./run-note.ts";
+import { trySelf } from "./self-test.ts";
 import { findOrMakeRun, findUsersRun, parseTarget } from "./target.ts";
 import { alertTag, artifactFolder, artifactPath, metricBatches, noteMarkdown } from "./transform.ts";
 
@@ -71,6 +72,7 @@ export function mlflowTracker(config: MlflowConfig): Tracker {
         },
       };
     },
+    selfTest: () => trySelf(client, config),
     async close(): Promise<void> {
       client.close();
     },

@@ -42,6 +42,7 @@ describeTracker("mlflowTracker", {
         alerts: Object.entries(tags).flatMap(([key, value]) => (key.startsWith("noise_scale.alert.") ? [value] : [])),
       };
     },
+    countRuns: () => python.countActiveRuns(),
     stop: async () => {},
   }),
   refusedTargets: {

@@ -35,6 +35,11 @@ def set_experiment_tag(experiment, key, value):
     client.set_experiment_tag(experiment_id(experiment), key, value)
 
 
+def count_active_runs():
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    return len(client.search_runs(experiments))
+
+
 def runs_of(experiment):
     runs = client.search_runs([experiment_id(experiment)], run_view_type=ViewType.ALL)
     return [

@@ -42,6 +42,10 @@ export class PythonMlflowClient {
   async setExperimentTag(experiment: string, key: string, value: string): Promise<void> {
     await this.#ask("set_experiment_tag", experiment, key, value);
   }
+  /** Runs of every experiment that are not deleted. */
+  async countActiveRuns(): Promise<number> {
+    return (await this.#ask("count_active_runs")) as number;
+  }
   async runsOf(experiment: string): Promise<readonly ListedMlflowRun[]> {
     return (await this.#ask("runs_of", experiment)) as readonly ListedMlflowRun[];
   }

@@ -1,6 +1,10 @@
+import { randomBytes } from "node:crypto";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
 import {
   checkDelivery,
   type Delivery,
+  metricKey,
   type RunContext,
   type Tracker,
   type TrackerCapabilities,
@@ -67,6 +71,20 @@ export function tensorboardTracker(config: TensorboardConfig): Tracker {
           closed = true;
         },
       };
+    },
+    async selfTest(): Promise<string> {
+      const dir = `noisescale-doctor-${randomBytes(8).toString("hex")}`;
+      const context = { run: dir, project: "noisescale-doctor", name: "noisescale doctor", queue: "0123456789abcdef" };
+      try {
+        const run = await this.openRun({ dir }, context);
+        await run.send(
+          { points: [{ key: metricKey.bSimple, step: 0, timeMs: Date.now(), value: 1 }], panels: [] },
+          null,
+        );
+      } finally {
+        await onDisk(root, () => rm(join(root, dir), { recursive: true, force: true }));
+      }
+      return `Wrote an event file below ${root} and removed it.`;
     },
     async close(): Promise<void> {},
   };

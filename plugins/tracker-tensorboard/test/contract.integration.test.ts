@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createCanvas } from "@napi-rs/canvas";
@@ -41,6 +41,7 @@ describeTracker("tensorboardTracker", {
           ),
         };
       },
+      countRuns: async () => (await readdir(root)).length,
       stop: async () => {
         reader.stop();
         for (const directory of directories) await rm(directory, { recursive: true });
