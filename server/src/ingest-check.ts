@@ -58,25 +58,35 @@ export function checkRecords(
  * not finite for good.
  */
 function overflows(measurement: Measurement, { datasetUnits }: RunSettings): { path: string; message: string }[] {
-  const { small, big, layers, units, learning_rate: learningRate } = measurement;
-  const tooLarge = (smallSquaredNorm: number, bigSquaredNorm: number): boolean => {
+  const { small, big, layers, units, learning_rate: learningRate, hessian, preconditioned } = measurement;
+  const tooLarge = (smallBatch: number, smallValue: number, bigBatch: number, bigValue: number): boolean => {
     const pair = {
-      small: { batchSize: small.batch_size, meanSquaredNorm: smallSquaredNorm },
-      big: { batchSize: big.batch_size, squaredNorm: bigSquaredNorm },
+      small: { batchSize: smallBatch, meanSquaredNorm: smallValue },
+      big: { batchSize: bigBatch, squaredNorm: bigValue },
     };
     const trace = covarianceTraceOf(pair);
     const plain = gradientSquaredNormOf(pair);
     const signal = datasetUnits === undefined ? plain : withoutReplacement(plain, trace, datasetUnits);
-    return !Number.isFinite(trace * trace) || !Number.isFinite((signal * big.batch_size) ** 2);
+    return !Number.isFinite(trace * trace) || !Number.isFinite((signal * bigBatch) ** 2);
   };
   const message = "is too large: the square of its estimate is not finite";
-  if (tooLarge(small.squared_norm, big.squared_norm)) return [{ path: "small.squared_norm", message }];
+  if (tooLarge(small.batch_size, small.squared_norm, big.batch_size, big.squared_norm)) {
+    return [{ path: "small.squared_norm", message }];
+  }
   if (units !== undefined && !Number.isFinite(units * units)) return [{ path: "units", message }];
   if (learningRate !== undefined && !Number.isFinite(learningRate * learningRate)) {
     return [{ path: "learning_rate", message: "is too large: its square is not finite" }];
   }
   for (const [name, [smallSquaredNorm, bigSquaredNorm]] of layers ?? []) {
-    if (tooLarge(smallSquaredNorm, bigSquaredNorm)) return [{ path: `layers.${name}`, message }];
+    if (tooLarge(small.batch_size, smallSquaredNorm, big.batch_size, bigSquaredNorm)) {
+      return [{ path: `layers.${name}`, message }];
+    }
+  }
+  for (const [name, form] of Object.entries({ hessian, preconditioned })) {
+    if (form === undefined) continue;
+    if (tooLarge(form.small.batch_size, form.small.value, form.big.batch_size, form.big.value)) {
+      return [{ path: `${name}.small.value`, message }];
+    }
   }
   return [];
 }

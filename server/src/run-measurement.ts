@@ -1,5 +1,5 @@
 import type { Measurement } from "@noisescale/protocol";
-import type { Observation } from "@noisescale/statistics";
+import type { Observation, QuadraticFormPair } from "@noisescale/statistics";
 
 /** A measurement as it is stored: what the estimators and the series need as numbers, the rest as one text. */
 export interface RunMeasurement {
@@ -15,27 +15,37 @@ export interface RunMeasurement {
   readonly bigSquaredNorm: number;
   readonly loss: number | null;
   readonly learningRate: number | null;
-  /** JSON of `NamedNumbers`; null where there are none. */
+  /** JSON of `NamedNumbers`, what only some measurements have; null where there is none of it. */
   readonly named: string | null;
 }
+
+/** Small and big batch size and value of a quadratic form. */
+type FormNumbers = readonly [smallBatchSize: number, smallValue: number, bigBatchSize: number, bigValue: number];
 
 /** Layers and evaluations as lists of entries: the names are free text. */
 interface NamedNumbers {
   readonly layers?: readonly (readonly [string, readonly [number, number]])[];
   readonly evaluations?: readonly (readonly [string, number])[];
+  readonly hessian?: FormNumbers;
+  readonly preconditioned?: FormNumbers;
 }
 
 const byName = (one: readonly [string, unknown], other: readonly [string, unknown]): number =>
   one[0] < other[0] ? -1 : one[0] > other[0] ? 1 : 0;
 
-function namedNumbers({ layers, evaluations }: Measurement): string | null {
-  if (layers === undefined && evaluations === undefined) return null;
+function namedNumbers({ layers, evaluations, hessian, preconditioned }: Measurement): string | null {
   // Sorted, so that a resend from a sender that orders its names differently is still the same measurement.
   const named: NamedNumbers = {
     ...(layers === undefined ? {} : { layers: [...layers].sort(byName) }),
     ...(evaluations === undefined ? {} : { evaluations: [...evaluations].sort(byName) }),
+    ...(hessian === undefined ? {} : { hessian: formNumbers(hessian) }),
+    ...(preconditioned === undefined ? {} : { preconditioned: formNumbers(preconditioned) }),
   };
-  return JSON.stringify(named);
+  return Object.keys(named).length === 0 ? null : JSON.stringify(named);
+}
+
+function formNumbers({ small, big }: NonNullable<Measurement["hessian"]>): FormNumbers {
+  return [small.batch_size, small.value, big.batch_size, big.value];
 }
 
 export function toRunMeasurement(measurement: Measurement): RunMeasurement {
@@ -64,8 +74,21 @@ export function toObservation(measurement: RunMeasurement): Observation {
     big: { batchSize: measurement.bigBatchSize, squaredNorm: measurement.bigSquaredNorm },
     learningRate: measurement.learningRate ?? undefined,
   };
-  const layers = measurement.named === null ? undefined : (JSON.parse(measurement.named) as NamedNumbers).layers;
-  return layers === undefined ? observation : { ...observation, layers: new Map(layers) };
+  if (measurement.named === null) return observation;
+  const { layers, hessian, preconditioned } = JSON.parse(measurement.named) as NamedNumbers;
+  return {
+    ...observation,
+    ...(layers === undefined ? {} : { layers: new Map(layers) }),
+    ...(hessian === undefined ? {} : { hessian: toForm(hessian) }),
+    ...(preconditioned === undefined ? {} : { preconditioned: toForm(preconditioned) }),
+  };
+}
+
+function toForm([smallBatchSize, smallValue, bigBatchSize, bigValue]: FormNumbers): QuadraticFormPair {
+  return {
+    small: { batchSize: smallBatchSize, value: smallValue },
+    big: { batchSize: bigBatchSize, value: bigValue },
+  };
 }
 
 /** The measurement as it is written on the wire. */
@@ -86,5 +109,14 @@ export function toWireMeasurement(measurement: RunMeasurement): Record<string, u
     ...(measurement.learningRate === null ? {} : { learning_rate: measurement.learningRate }),
     ...(named.evaluations === undefined ? {} : { evaluations: Object.fromEntries(named.evaluations) }),
     ...(named.layers === undefined ? {} : { layers: Object.fromEntries(named.layers) }),
+    ...(named.hessian === undefined ? {} : { hessian: toWireForm(named.hessian) }),
+    ...(named.preconditioned === undefined ? {} : { preconditioned: toWireForm(named.preconditioned) }),
+  };
+}
+
+function toWireForm([smallBatchSize, smallValue, bigBatchSize, bigValue]: FormNumbers): Measurement["hessian"] {
+  return {
+    small: { batch_size: smallBatchSize, value: smallValue },
+    big: { batch_size: bigBatchSize, value: bigValue },
   };
 }

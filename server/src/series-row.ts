@@ -4,7 +4,7 @@ import type { RunMeasurement } from "./run-measurement.ts";
 
 /**
  * Columns of a stored row of the series, in order: step, time [Unix ms], then the metrics. Not known is NaN. Rows lie on
- * disk in this order: append only.
+ * disk in this order: append only, and raise `RunEstimator.stateVersion`, so that every series is written anew.
  */
 const metrics: readonly SeriesMetric[] = [
   "b_simple",
@@ -18,6 +18,12 @@ const metrics: readonly SeriesMetric[] = [
   "efficiency",
   "loss",
   "learning_rate",
+  "b_noise",
+  "b_noise_low",
+  "b_noise_high",
+  "b_preconditioned",
+  "b_preconditioned_low",
+  "b_preconditioned_high",
 ];
 
 export const stepColumn = 0;
@@ -61,4 +67,10 @@ export function writeSeriesRow(rows: Float64Array, row: number, point: RunPoint,
   rows[at + 10] = point.efficiency ?? Number.NaN;
   rows[at + 11] = measurement.loss ?? Number.NaN;
   rows[at + 12] = measurement.learningRate ?? Number.NaN;
+  rows[at + 13] = point.bNoise.value ?? Number.NaN;
+  rows[at + 14] = point.bNoise.low ?? Number.NaN;
+  rows[at + 15] = point.bNoise.high ?? Number.NaN;
+  rows[at + 16] = point.bPreconditioned.value ?? Number.NaN;
+  rows[at + 17] = point.bPreconditioned.low ?? Number.NaN;
+  rows[at + 18] = point.bPreconditioned.high ?? Number.NaN;
 }

@@ -24,7 +24,7 @@ function moments({ gradientSquaredNorm, covarianceTrace }: NoiseScale) {
 
 /** The estimate as the wire has it, without layers and horizons. */
 export function toBriefSnapshot(estimate: RunEstimate, context: SnapshotContext): BriefSnapshot {
-  const { predicted, recommendation } = estimate;
+  const { predicted, recommendation, bNoise, bPreconditioned } = estimate;
   return {
     run: context.run,
     attempt: context.attempt,
@@ -37,6 +37,12 @@ export function toBriefSnapshot(estimate: RunEstimate, context: SnapshotContext)
     confidence,
     identifiable: estimate.identifiable,
     ...moments(estimate),
+    b_noise: known(bNoise.value),
+    b_noise_low: known(bNoise.low),
+    b_noise_high: known(bNoise.high),
+    b_preconditioned: known(bPreconditioned.value),
+    b_preconditioned_low: known(bPreconditioned.low),
+    b_preconditioned_high: known(bPreconditioned.high),
     efficiency: known(estimate.efficiency),
     predicted: {
       min_steps: known(predicted.minSteps),

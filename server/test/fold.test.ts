@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { runDeclarationSchema } from "@noisescale/protocol";
 import { RunEstimator } from "@noisescale/statistics";
 import { expect, test } from "vitest";
@@ -156,6 +157,27 @@ test("a state of another version of the statistics is folded again from the meas
   await refoldOutdated(one.store, one.fold, silentLogger);
   expect(await outcome(one)).toEqual(before);
   await one.store.close();
+});
+
+test("series rows of a version that knew fewer columns are written anew with the state", async () => {
+  const file = join(temporaryDirectory(), "store.sqlite");
+  const one = await setup(file);
+  await one.send(range(0, 200));
+  const before = await outcome(one);
+  await one.store.close();
+  const database = new DatabaseSync(file);
+  for (const { chunk, rows } of database.prepare("SELECT chunk, rows FROM series").all()) {
+    const narrow = (rows as Uint8Array).subarray(0, (rows as Uint8Array).length - 48);
+    database.prepare("UPDATE series SET rows = ? WHERE chunk = ?").run(narrow, chunk as number);
+  }
+  const otherVersion = new Uint8Array(before.state ?? []);
+  new DataView(otherVersion.buffer).setFloat64(0, RunEstimator.stateVersion - 1, true);
+  database.prepare("UPDATE runs SET fold_state = ?").run(otherVersion);
+  database.close();
+  const next = await setup(file);
+  await refoldOutdated(next.store, next.fold, silentLogger);
+  expect(await outcome(next)).toEqual(before);
+  await next.store.close();
 });
 
 test("a request whose fold fails leaves nothing, and takes no request beside it with it", async () => {

@@ -26,8 +26,8 @@ export function wireMeasurement(step: number, attempt = 0): MeasurementInput {
   };
 }
 
-export function measurement(step: number, attempt = 0): RunMeasurement {
-  return toRunMeasurement(measurementSchema.parse(wireMeasurement(step, attempt)));
+export function measurement(step: number, attempt = 0, wire = wireMeasurement(step, attempt)): RunMeasurement {
+  return toRunMeasurement(measurementSchema.parse(wire));
 }
 
 /** In another order, the same one from the same seed (Fisher and Yates). */

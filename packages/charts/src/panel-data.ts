@@ -15,6 +15,14 @@ export interface PanelSnapshot {
   readonly identifiable: boolean;
   readonly gradient_squared_norm: Known;
   readonly covariance_trace: Known;
+  /** tr(HΣ)/(GᵀHG), only where the hook measures it. */
+  readonly b_noise: Known;
+  readonly b_noise_low: Known;
+  readonly b_noise_high: Known;
+  /** In the optimizer's metric, only where the hook measures it. */
+  readonly b_preconditioned: Known;
+  readonly b_preconditioned_low: Known;
+  readonly b_preconditioned_high: Known;
   readonly efficiency: Known;
   readonly predicted: {
     readonly min_steps: Known;
@@ -28,6 +36,8 @@ export interface PanelSnapshot {
     readonly critical_batch_size_high: Known;
     /** γ of a batch size that follows the noise scale. */
     readonly adaptive_gain: Known;
+    /** The noise scale that it was made of. */
+    readonly basis: "b_noise" | "b_simple";
   };
   readonly recommendation: {
     readonly batch_size: Known;
@@ -59,7 +69,9 @@ export type SeriesColumnName =
   | "gradient_squared_norm"
   | "covariance_trace"
   | "recommended_batch_size"
-  | "batch_size";
+  | "batch_size"
+  | "b_noise"
+  | "b_preconditioned";
 
 /** Columns that the panels draw. */
 export const panelColumns: readonly SeriesColumnName[] = [
@@ -70,6 +82,8 @@ export const panelColumns: readonly SeriesColumnName[] = [
   "covariance_trace",
   "recommended_batch_size",
   "batch_size",
+  "b_noise",
+  "b_preconditioned",
 ];
 
 /** Columns of one length, in step order; a gap is null. */

@@ -25,6 +25,12 @@ export const snapshot: PanelSnapshot = {
   identifiable: true,
   gradient_squared_norm: 0.25,
   covariance_trace: 100,
+  b_noise: null,
+  b_noise_low: null,
+  b_noise_high: null,
+  b_preconditioned: null,
+  b_preconditioned_low: null,
+  b_preconditioned_high: null,
   efficiency: 400 / 528,
   predicted: {
     min_steps: 10,
@@ -37,6 +43,7 @@ export const snapshot: PanelSnapshot = {
     critical_batch_size_low: 150,
     critical_batch_size_high: 260,
     adaptive_gain: 0.9025,
+    basis: "b_simple",
   },
   recommendation: {
     batch_size: 416,
@@ -92,6 +99,7 @@ export const unmeasured: PanelSnapshot = {
     critical_batch_size_low: null,
     critical_batch_size_high: null,
     adaptive_gain: null,
+    basis: "b_simple",
   },
   recommendation: { ...notIdentifiable.recommendation, batch_size_low: null },
   warnings: [],

@@ -6,6 +6,22 @@ const batchSize = z.number().positive();
 const squaredNorm = z.number().nonnegative();
 
 /**
+ * Values of a quadratic form q of the same two gradients, in place of their squared norms: the mean of q over small
+ * batches of b, and q of the large batch's gradient. The batch sizes may be others than those of the squared norms.
+ */
+function quadraticForm<Value extends z.ZodNumber>(value: Value) {
+  return z
+    .strictObject({
+      small: z.strictObject({ batch_size: batchSize, value }),
+      big: z.strictObject({ batch_size: batchSize, value }),
+    })
+    .refine(({ small, big }) => small.batch_size < big.batch_size, {
+      path: ["small", "batch_size"],
+      message: "must be smaller than the form's big.batch_size: one part alone says nothing about the noise",
+    });
+}
+
+/**
  * What a training hook saw in one optimizer step: the squared norms [gradient²] of a small-batch and of a large-batch
  * gradient, taken at the same weights and at the same stage (before clipping). McCandlish et al. 2018, arXiv:1812.06162.
  */
@@ -37,6 +53,12 @@ export const measurementSchema = z
     evaluations: namedValues(z.number(), { maxNames: 64, maxNameLength: 128 }).optional(),
     /** Small and big squared norm of each layer; batch sizes as in the total. */
     layers: namedValues(z.tuple([squaredNorm, squaredNorm]), { maxNames: 512, maxNameLength: 256 }).optional(),
+    /** gᵀHg with the loss's Hessian H, of examples that the gradients do not share; of either sign. Gives B_noise. */
+    hessian: quadraticForm(z.number()).optional(),
+    /** gᵀPg in the optimizer's metric, P = 1/(√v̂ + ε) from before the step's update. */
+    preconditioned: quadraticForm(
+      z.number().nonnegative("must not be negative: every element of P = 1/(√v̂ + ε) is positive"),
+    ).optional(),
   })
   .refine((measurement) => measurement.small.batch_size < measurement.big.batch_size, {
     path: ["small", "batch_size"],

@@ -14,6 +14,12 @@ export const seriesMetricSchema = z.enum([
   "efficiency",
   "loss",
   "learning_rate",
+  "b_noise",
+  "b_noise_low",
+  "b_noise_high",
+  "b_preconditioned",
+  "b_preconditioned_low",
+  "b_preconditioned_high",
 ]);
 export type SeriesMetric = z.infer<typeof seriesMetricSchema>;
 

@@ -39,7 +39,8 @@ export const predictedFrontierSchema = z.strictObject({
   critical_batch_size_high: known,
   /** γ of an adaptive schedule: (S/S_min − 1)(E/E_min − 1) = γ ≤ 1, in place of 1 at one fixed batch size. */
   adaptive_gain: known,
-  basis: z.enum(["b_simple"]),
+  /** The noise scale that the sums over the run are made of. */
+  basis: z.enum(["b_noise", "b_simple"]),
 });
 
 /** What one batch size costs: multiples of the least steps and of the least units. */
@@ -92,6 +93,14 @@ export const briefSnapshotSchema = z.strictObject({
   confidence: z.number(),
   identifiable: z.boolean(),
   ...moments,
+  /** tr(HΣ)/(GᵀHG); known where the hook measures `hessian` and the confidence sets of both parts lie above 0. */
+  b_noise: known,
+  b_noise_low: known,
+  b_noise_high: known,
+  /** tr(PΣ)/(GᵀPG): the noise scale in the optimizer's metric; known where the hook measures `preconditioned`. */
+  b_preconditioned: known,
+  b_preconditioned_low: known,
+  b_preconditioned_high: known,
   /** Useful share of the compute, 1/(1 + B/B_simple). */
   efficiency: known,
   predicted: predictedFrontierSchema,

@@ -9,6 +9,11 @@ const good = {
   big: { batch_size: 128, squared_norm: 0.75 },
 };
 
+const form = (b: number, smallValue: number, B: number, bigValue: number) => ({
+  small: { batch_size: b, value: smallValue },
+  big: { batch_size: B, value: bigValue },
+});
+
 function errorsOf(record: unknown): { path: string; message: string }[] {
   const parsed = measurementSchema.safeParse(record);
   return parsed.success ? [] : fieldErrors(parsed.error);
@@ -38,10 +43,25 @@ describe("a measurement", () => {
     ["a layer with a negative square", { ...good, layers: { dense: [1, -1] } }, "layers.dense.1"],
     ["a layer with one number", { ...good, layers: { dense: [1] } }, "layers.dense"],
     ["layers that are a list", { ...good, layers: [[1, 2]] }, "layers"],
+    ["a form with b equal to B", { ...good, hessian: form(128, 1, 128, 1) }, "hessian.small.batch_size"],
+    ["a form whose value is not finite", { ...good, hessian: form(64, 1, 128, Number.NaN) }, "hessian.big.value"],
+    ["half a form", { ...good, hessian: { small: { batch_size: 64, value: 1 } } }, "hessian.big"],
+    ["a squared norm in a form", { ...good, hessian: { ...form(64, 1, 128, 1), count: 2 } }, "hessian.count"],
+    ["a negative value of gᵀPg", { ...good, preconditioned: form(64, 1, 128, -1) }, "preconditioned.big.value"],
     ["a prototype in its own field", JSON.parse('{"__proto__": {"step": 1}}'), "__proto__"],
     ["nothing", null, ""],
   ])("with %s is refused at its path", (_, record, path) => {
     expect(errorsOf(record).map((error) => error.path)).toContain(path);
+  });
+
+  test("takes values of gᵀHg of either sign, at batch sizes of their own", () => {
+    const forms = { hessian: form(64, 0.5, 128, -0.25), preconditioned: form(8, 3, 16, 0) };
+    expect(measurementSchema.parse({ ...good, ...forms })).toMatchObject(forms);
+  });
+
+  test("says what is wrong with a form, and what would be right", () => {
+    expect(errorsOf({ ...good, hessian: form(128, 1, 128, 1) })[0]?.message).toMatch(/smaller than the form's big/);
+    expect(errorsOf({ ...good, preconditioned: form(1, -1, 2, 1) })[0]?.message).toMatch(/must not be negative/);
   });
 
   test("holds at most 512 layers", () => {

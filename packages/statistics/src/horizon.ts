@@ -118,7 +118,7 @@ export class Horizon {
     const w = s[weight] as number;
     const numerator = s[meanQ] as number;
     const denominator = s[meanS] as number;
-    const scale = (this.#correlationWidening() / (effective * (1 - 1 / effective))) * (1 / w);
+    const scale = this.#correlationWidening(1, -numerator / denominator) / ((effective - 1) * w);
     const set = fiellerSet(
       {
         numerator,
@@ -130,6 +130,22 @@ export class Horizon {
       confidenceQuantile(effective - 1),
     );
     return noiseScaleOfSet(set, numerator, denominator);
+  }
+
+  /**
+   * Interval of tr Σ's weighted mean at 95 %, with the same variance, t quantile and widening as in `noiseScale`.
+   *
+   * @returns undefined below 3 measurements
+   */
+  covarianceTraceInterval(): { readonly low: number; readonly high: number } | undefined {
+    const effective = this.effectiveMeasurements;
+    if (this.measurements < 3 || effective <= 2) return undefined;
+    const s = this.#state;
+    const variance =
+      ((s[sumSS] as number) * this.#correlationWidening(0, 1)) / ((effective - 1) * (s[weight] as number));
+    const margin = confidenceQuantile(effective - 1) * Math.sqrt(variance);
+    const mean = s[meanS] as number;
+    return { low: mean - margin, high: mean + margin };
   }
 
   /** The fold of this horizon's measurements followed by those of `later`; neither is changed. */
@@ -189,18 +205,20 @@ export class Horizon {
     return copy;
   }
 
-  /** (1 + ρ)/(1 − ρ) for the lag-one correlation ρ of Q − x·S at the means' ratio x; 1 where it is not positive. */
-  #correlationWidening(): number {
+  /** (1 + ρ)/(1 − ρ) for the lag-one correlation ρ of p·Q + r·S; 1 where it is not positive. */
+  #correlationWidening(p: number, r: number): number {
     const s = this.#state;
-    const x = (s[meanQ] as number) / (s[meanS] as number);
     const pairs = s[lagWeight] as number;
     const variance =
-      ((s[sumQQ] as number) - 2 * x * (s[sumQS] as number) + x * x * (s[sumSS] as number)) / (s[weight] as number);
+      (p * p * (s[sumQQ] as number) + 2 * p * r * (s[sumQS] as number) + r * r * (s[sumSS] as number)) /
+      (s[weight] as number);
     if (!(variance > 0)) return 1;
     const product =
-      (s[lagQQ] as number) - x * ((s[lagQS] as number) + (s[lagSQ] as number)) + x * x * (s[lagSS] as number);
-    const later = (s[laterQ] as number) - x * (s[laterS] as number);
-    const earlier = (s[earlierQ] as number) - x * (s[earlierS] as number);
+      p * p * (s[lagQQ] as number) +
+      p * r * ((s[lagQS] as number) + (s[lagSQ] as number)) +
+      r * r * (s[lagSS] as number);
+    const later = p * (s[laterQ] as number) + r * (s[laterS] as number);
+    const earlier = p * (s[earlierQ] as number) + r * (s[earlierS] as number);
     const correlation = (product / pairs - (later / pairs) * (earlier / pairs)) / variance;
     if (!(correlation > 0)) return 1;
     const bounded = Math.min(correlation, highestCorrelation);

@@ -3,6 +3,7 @@ export { efficiency, stepsFactor, type TradeRow, tradeTable, unitsFactor } from 
 export { type FiellerSet, fiellerSet, type RatioMoments } from "./fieller.ts";
 export { SignalFilter, type SignalQuantiles } from "./filter.ts";
 export type { FilterInput } from "./filter-input.ts";
+export type { FormNoiseScale } from "./form-scale.ts";
 export { type FittedFrontier, fitFrontier, type UnfittedFrontier } from "./frontier-fit.ts";
 export { criticalBatchSizePowerLaw, type NoPowerLaw, type PowerLaw } from "./frontier-power-law.ts";
 export type { SweepPoint, SweepRun } from "./frontier-sweep.ts";
@@ -12,7 +13,12 @@ export { type AdamFactors, adamFactors, adamLearningRateFactor, sgdLearningRateF
 export type { NoiseScale } from "./noise-scale.ts";
 export { noiseScaleOfSet } from "./noise-scale-set.ts";
 export { covarianceTraceOf, gradientSquaredNormOf, type SquaredNormPair, withoutReplacement } from "./one-step.ts";
-export { FrontierPrediction, type InverseNoiseScale, type PredictedFrontier } from "./predicted-frontier.ts";
+export {
+  type FrontierBasis,
+  FrontierPrediction,
+  type InverseNoiseScale,
+  type PredictedFrontier,
+} from "./predicted-frontier.ts";
 export { heldNoiseScale, type Recommendation, recommendation, recommendedBatchSize } from "./recommendation.ts";
 export {
   type HorizonEstimate,
@@ -25,6 +31,12 @@ export {
 export type { RunSettings } from "./run-settings.ts";
 export { type SettingChange, settingChanges, type TrainingSettings } from "./setting-change.ts";
 export { StateVersionError } from "./state-bytes.ts";
-export { type StepEstimates, stepEstimates } from "./step-estimates.ts";
+export {
+  formEstimates,
+  type QuadraticFormKind,
+  type QuadraticFormPair,
+  type StepEstimates,
+  stepEstimates,
+} from "./step-estimates.ts";
 export { studentTQuantile } from "./student-t.ts";
 export { temperature } from "./temperature.ts";

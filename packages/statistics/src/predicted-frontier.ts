@@ -18,8 +18,11 @@ export interface PredictedFrontier {
    * (S/S_min − 1)(E/E_min − 1) = γ. γ = (∫√𝓑 ds)²/(∫𝓑 ds·∫ds) over the least steps s; 1 where 𝓑 does not move.
    */
   readonly adaptiveGain: number | undefined;
-  readonly basis: "b_simple";
+  /** The noise scale that the sums are made of. */
+  readonly basis: FrontierBasis;
 }
+
+export type FrontierBasis = "b_noise" | "b_simple";
 
 /** 1/𝓑 with its bounds [1/units]. */
 export interface InverseNoiseScale {
@@ -40,9 +43,14 @@ export interface InverseNoiseScale {
 export class FrontierPrediction {
   // Sums of the least steps and of the least units, at x's lower bound, middle and upper bound; then of √𝓑 over the steps.
   readonly #sums = new Float64Array(7);
+  readonly #basis: FrontierBasis;
+
+  constructor(basis: FrontierBasis) {
+    this.#basis = basis;
+  }
 
   /**
-   * @param inverse - 1/𝓑_t with its bounds, which may be negative
+   * @param inverse - 1/𝓑_t with its bounds, which may be negative; the upper one infinite where it is not known
    * @param steps - Δ_t
    * @param units - B_t
    */
@@ -74,7 +82,7 @@ export class FrontierPrediction {
       criticalBatchSizeLow: quotient(this.#sum(5), this.#sum(2)),
       criticalBatchSizeHigh: quotient(this.#sum(3), this.#sum(0)),
       adaptiveGain: quotient(this.#sum(6) ** 2, this.#sum(4) * this.#sum(1)),
-      basis: "b_simple",
+      basis: this.#basis,
     };
   }
 
@@ -82,8 +90,8 @@ export class FrontierPrediction {
     writer.numbers(this.#sums);
   }
 
-  static read(reader: StateReader): FrontierPrediction {
-    const read = new FrontierPrediction();
+  static read(reader: StateReader, basis: FrontierBasis): FrontierPrediction {
+    const read = new FrontierPrediction(basis);
     reader.fill(read.#sums);
     return read;
   }
@@ -94,7 +102,7 @@ export class FrontierPrediction {
 
   #addAt(place: number, inverse: number, steps: number, units: number): void {
     const ratio = Math.max(0, inverse) * units;
-    this.#sums[place] = this.#sum(place) + (steps * ratio) / (1 + ratio);
+    this.#sums[place] = this.#sum(place) + steps / (1 + 1 / ratio);
     this.#sums[place + 3] = this.#sum(place + 3) + (steps * units) / (1 + ratio);
   }
 }

@@ -1,16 +1,18 @@
 import { efficiency } from "./critical-batch-size.ts";
 import { SignalFilter } from "./filter.ts";
-import { startMeasurements } from "./filter-priors.ts";
+import { inverseNoiseScaleOfFilter, noiseScaleOfFilter } from "./filter-noise-scale.ts";
+import { type FormInput, type FormNoiseScale, FormScale, unknownFormNoiseScale } from "./form-scale.ts";
 import { Horizon } from "./horizon.ts";
 import { type LayerEstimate, LayerScales, type LayerSquaredNorms } from "./layer-scales.ts";
-import { type NoiseScale, unknownNoiseScale } from "./noise-scale.ts";
+import type { NoiseScale } from "./noise-scale.ts";
 import type { SquaredNormPair } from "./one-step.ts";
-import { FrontierPrediction, type PredictedFrontier } from "./predicted-frontier.ts";
+import type { PredictedFrontier } from "./predicted-frontier.ts";
 import { heldNoiseScale, type Recommendation, recommendation, recommendedBatchSize } from "./recommendation.ts";
+import { RunFrontier } from "./run-frontier.ts";
 import { type RunSettings, requireRunSettings } from "./run-settings.ts";
 import { type SettingChange, SettingChanges } from "./setting-change.ts";
 import { StateReader, StateVersionError, StateWriter } from "./state-bytes.ts";
-import { stepEstimates } from "./step-estimates.ts";
+import { formEstimates, type QuadraticFormKind, type QuadraticFormPair, stepEstimates } from "./step-estimates.ts";
 import { TemperatureWatch } from "./temperature.ts";
 
 /** One optimizer step as the estimators read it. */
@@ -22,10 +24,22 @@ export interface Observation extends SquaredNormPair {
   /** ≥ 0; undefined where the hook does not report it. */
   readonly learningRate?: number | undefined;
   readonly layers?: ReadonlyMap<string, LayerSquaredNorms> | undefined;
+  /** gᵀHg, H the loss's Hessian of examples that the gradients do not share. */
+  readonly hessian?: QuadraticFormPair | undefined;
+  /** gᵀPg, P = 1/(√v̂ + ε) of the optimizer before the step's update. */
+  readonly preconditioned?: QuadraticFormPair | undefined;
+}
+
+/** Noise scales of other quadratic forms than |g|². */
+interface FormNoiseScales {
+  /** B_noise = tr(HΣ)/(GᵀHG). */
+  readonly bNoise: FormNoiseScale;
+  /** tr(PΣ)/(GᵀPG): in the optimizer's metric. */
+  readonly bPreconditioned: FormNoiseScale;
 }
 
 /** What is known right after one measurement. */
-export interface RunPoint extends NoiseScale {
+export interface RunPoint extends NoiseScale, FormNoiseScales {
   readonly step: number;
   /** Units of the step. */
   readonly batchSize: number;
@@ -46,7 +60,7 @@ export interface HorizonEstimate extends NoiseScale {
 }
 
 /** Everything that is known of a run. */
-export interface RunEstimate extends NoiseScale {
+export interface RunEstimate extends NoiseScale, FormNoiseScales {
   /** Undefined before the first measurement, as is `batchSize`. */
   readonly step: number | undefined;
   readonly batchSize: number | undefined;
@@ -67,6 +81,10 @@ export const horizonLengths: readonly number[] = [25, 50, 100, 200, 400, 800, 16
 
 const none = -1;
 
+type FormName = "hessian" | "preconditioned";
+const formKinds: Readonly<Record<FormName, QuadraticFormKind>> = { hessian: "signed", preconditioned: "positive" };
+const formNames: readonly FormName[] = ["hessian", "preconditioned"];
+
 /** The statistics of one run, online: O(1) time and memory a measurement, the same bits from the same measurements. */
 export class RunEstimator {
   /** Of the serialised state: bytes of another version are refused, and the measurements folded again. */
@@ -76,12 +94,13 @@ export class RunEstimator {
   #filter = new SignalFilter();
   #horizons = horizonLengths.map((length) => new Horizon(length));
   #layers = new LayerScales();
-  #prediction = new FrontierPrediction();
+  /** Only those that were measured. */
+  readonly #forms = new Map<FormName, FormScale>();
+  #frontier = new RunFrontier("b_simple");
+  #noiseFrontier = new RunFrontier("b_noise");
   #measurements = 0;
   #step = none;
   #units = none;
-  /** Steps and units of the measurements before the filter's start: their frontier is counted once it starts. */
-  #waiting: { readonly steps: number; readonly units: number }[] = [];
   /** The noise scale that the recommendation rests on. */
   #held: number | undefined;
   #temperature: TemperatureWatch;
@@ -103,6 +122,7 @@ export class RunEstimator {
     this.#require(observation);
     const { datasetUnits } = this.#settings;
     const { gradientSquaredNorm, covarianceTrace } = stepEstimates(observation, datasetUnits);
+    const forms = formNames.map((name) => [name, formInput(name, observation, datasetUnits)] as const);
     if (observation.layers !== undefined) this.#layers.add(observation.layers, observation, datasetUnits);
     for (const horizon of this.#horizons) horizon.add(gradientSquaredNorm, covarianceTrace);
     const steps = this.#step === none ? 1 : observation.step - this.#step;
@@ -113,14 +133,15 @@ export class RunEstimator {
       parts: observation.big.batchSize / observation.small.batchSize,
       steps,
     });
+    for (const [name, input] of forms) this.#addForm(name, input);
     this.#measurements += 1;
     this.#step = observation.step;
     this.#units = observation.units;
-    this.#predict(steps, observation.units);
+    this.#predict(steps, observation);
     const { units: batchSize, learningRate } = observation;
     if (learningRate !== undefined) this.#temperature.add(learningRate, batchSize);
     const settingChange = this.#settingChanges.add({ step: observation.step, learningRate, batchSize });
-    const headline = this.#headline();
+    const headline = noiseScaleOfFilter(this.#filter);
     const heldBack = this.#heldBack;
     if (headline.bSimple !== undefined && heldBack === undefined) {
       this.#held = heldNoiseScale(this.#held, headline.bSimple);
@@ -129,7 +150,8 @@ export class RunEstimator {
       ...headline,
       step: observation.step,
       batchSize,
-      criticalBatchSize: this.#prediction.criticalBatchSize,
+      ...this.#formNoiseScales(),
+      criticalBatchSize: this.#predicting.criticalBatchSize,
       recommendedBatchSize:
         headline.bSimple === undefined || this.#held === undefined
           ? undefined
@@ -141,7 +163,7 @@ export class RunEstimator {
   }
 
   estimate(): RunEstimate {
-    const headline = this.#headline();
+    const headline = noiseScaleOfFilter(this.#filter);
     const known = this.#measurements > 0;
     return {
       ...headline,
@@ -151,13 +173,14 @@ export class RunEstimator {
       missingMeasurements: this.#filter.missing,
       outliers: this.#filter.outliers,
       efficiency: this.#efficiency(headline),
+      ...this.#formNoiseScales(),
       horizons: this.#horizons.map((horizon) => ({
         ...horizon.noiseScale(),
         horizon: horizon.horizon,
         effectiveMeasurements: horizon.effectiveMeasurements,
       })),
       layers: this.#layers.estimate(),
-      predicted: this.#prediction.estimate(),
+      predicted: this.#predicting.estimate(),
       recommendation: recommendation(headline, this.#units, this.#held, this.#settings, this.#heldBack),
     };
   }
@@ -171,11 +194,12 @@ export class RunEstimator {
     writer.number(this.#held ?? none);
     this.#filter.write(writer);
     for (const horizon of this.#horizons) horizon.write(writer);
-    this.#prediction.write(writer);
-    writer.number(this.#waiting.length);
-    for (const { steps, units } of this.#waiting) {
-      writer.number(steps);
-      writer.number(units);
+    this.#frontier.write(writer);
+    this.#noiseFrontier.write(writer);
+    for (const name of formNames) {
+      const form = this.#forms.get(name);
+      writer.number(form === undefined ? 0 : 1);
+      form?.write(writer);
     }
     this.#temperature.write(writer);
     this.#settingChanges.write(writer);
@@ -198,11 +222,11 @@ export class RunEstimator {
     estimator.#held = held === none ? undefined : held;
     estimator.#filter = SignalFilter.read(reader);
     estimator.#horizons = horizonLengths.map((length) => Horizon.read(reader, length));
-    estimator.#prediction = FrontierPrediction.read(reader);
-    estimator.#waiting = Array.from({ length: reader.number() }, () => ({
-      steps: reader.number(),
-      units: reader.number(),
-    }));
+    estimator.#frontier = RunFrontier.read(reader, "b_simple");
+    estimator.#noiseFrontier = RunFrontier.read(reader, "b_noise");
+    for (const name of formNames) {
+      if (reader.number() === 1) estimator.#forms.set(name, FormScale.read(reader, formKinds[name]));
+    }
     estimator.#temperature = TemperatureWatch.read(reader, settings.optimizer);
     estimator.#settingChanges = SettingChanges.read(reader);
     estimator.#layers = LayerScales.read(reader);
@@ -225,41 +249,34 @@ export class RunEstimator {
     }
   }
 
-  /** Adds the step to the predicted frontier; the steps before the filter's start count at its first value. */
-  #predict(steps: number, units: number): void {
-    if (!this.#filter.started) {
-      this.#waiting.push({ steps, units });
-      if (this.#waiting.length > startMeasurements) this.#waiting.shift();
-      return;
+  #addForm(name: FormName, input: FormInput | undefined): void {
+    let form = this.#forms.get(name);
+    if (form === undefined) {
+      if (input === undefined) return;
+      form = new FormScale(formKinds[name], this.#measurements);
+      this.#forms.set(name, form);
     }
-    const { lower, upper } = this.#filter.quantiles;
-    const reference = this.#filter.referenceBatchSize;
-    const inverse = {
-      low: lower / reference,
-      middle: this.#filter.signalMean / reference,
-      high: upper / reference,
-    };
-    for (const waited of this.#waiting) this.#prediction.add(inverse, waited.steps, waited.units);
-    this.#waiting = [];
-    this.#prediction.add(inverse, steps, units);
+    form.add(input);
   }
 
-  #headline(): NoiseScale {
-    if (!this.#filter.started) return { ...unknownNoiseScale, invalid: this.#filter.withoutNoise };
-    const { lower, median, upper } = this.#filter.quantiles;
-    const reference = this.#filter.referenceBatchSize;
-    const covarianceTrace = this.#filter.covarianceTrace;
-    const bSimple = quotient(reference, median);
-    const bSimpleHigh = quotient(reference, lower);
-    const identifiable = lower > 0 && bSimple !== undefined && bSimpleHigh !== undefined;
+  /** Adds the steps since the last measurement to the frontiers; those before a filter's start count at its first value. */
+  #predict(steps: number, { units, hessian }: Observation): void {
+    this.#frontier.wait(steps, units);
+    if (this.#filter.started) this.#frontier.count(inverseNoiseScaleOfFilter(this.#filter));
+    this.#noiseFrontier.wait(steps, units);
+    const inverse = hessian === undefined ? undefined : this.#forms.get("hessian")?.inverse;
+    if (inverse !== undefined) this.#noiseFrontier.count(inverse);
+  }
+
+  /** B_noise's where B_noise speaks of the whole run, else B_simple's: one frontier's sums are never made of both. */
+  get #predicting(): RunFrontier {
+    return this.#forms.get("hessian")?.wholeRun === true ? this.#noiseFrontier : this.#frontier;
+  }
+
+  #formNoiseScales(): FormNoiseScales {
     return {
-      bSimple: identifiable ? bSimple : undefined,
-      bSimpleLow: upper > 0 ? quotient(reference, upper) : undefined,
-      bSimpleHigh: identifiable ? bSimpleHigh : undefined,
-      identifiable,
-      invalid: upper <= 0,
-      gradientSquaredNorm: (median * covarianceTrace) / reference,
-      covarianceTrace,
+      bNoise: this.#forms.get("hessian")?.noiseScale() ?? unknownFormNoiseScale,
+      bPreconditioned: this.#forms.get("preconditioned")?.noiseScale() ?? unknownFormNoiseScale,
     };
   }
 
@@ -268,8 +285,17 @@ export class RunEstimator {
   }
 }
 
-/** Undefined where the quotient of two positive numbers is too small or too large for a number. */
-function quotient(numerator: number, denominator: number): number | undefined {
-  const value = numerator / denominator;
-  return value > 0 && value < Number.POSITIVE_INFINITY ? value : undefined;
+/** @throws RangeError as `formEstimates` */
+function formInput(
+  name: FormName,
+  { step, [name]: form }: Observation,
+  datasetUnits: number | undefined,
+): FormInput | undefined {
+  if (form === undefined) return undefined;
+  return {
+    ...formEstimates(form, formKinds[name], datasetUnits, name),
+    step,
+    batchSize: form.big.batchSize,
+    parts: form.big.batchSize / form.small.batchSize,
+  };
 }

@@ -64,7 +64,7 @@ describe("the frontier", () => {
 
 describe("the frontier predicted from a run", () => {
   test("of a constant noise scale has it as the critical batch size, whatever the run's batch size", () => {
-    const prediction = new FrontierPrediction();
+    const prediction = new FrontierPrediction("b_simple");
     for (const units of [10, 100, 1000, 10_000])
       prediction.add({ low: 1 / 500, middle: 1 / 400, high: 1 / 300 }, 3, units);
     const { criticalBatchSize, criticalBatchSizeLow, criticalBatchSizeHigh } = prediction.estimate();
@@ -74,14 +74,14 @@ describe("the frontier predicted from a run", () => {
   });
 
   test("takes the steps and units that were made back to the frontier: S_min and E_min of one step", () => {
-    const prediction = new FrontierPrediction();
+    const prediction = new FrontierPrediction("b_simple");
     prediction.add({ low: 1 / 100, middle: 1 / 100, high: 1 / 100 }, 1, 300);
     // One step at three times the noise scale: 1/(1 + 1/3) of the best step, for 300/(1 + 3) units' worth.
     expect(prediction.estimate()).toMatchObject({ minSteps: 0.75, minUnits: 75 });
   });
 
   test("weighs the early, small noise scale by the progress made there", () => {
-    const prediction = new FrontierPrediction();
+    const prediction = new FrontierPrediction("b_simple");
     for (const noiseScale of [100, 10_000]) {
       prediction.add({ low: 1 / noiseScale, middle: 1 / noiseScale, high: 1 / noiseScale }, 1, 100);
     }
@@ -89,7 +89,7 @@ describe("the frontier predicted from a run", () => {
   });
 
   test("counts no progress where the signal is below 0, and is unbounded where its lower bound always was", () => {
-    const prediction = new FrontierPrediction();
+    const prediction = new FrontierPrediction("b_simple");
     prediction.add({ low: -0.01, middle: 0.001, high: 0.01 }, 1, 100);
     const { minStepsLow, criticalBatchSizeHigh, criticalBatchSize } = prediction.estimate();
     expect(minStepsLow).toBe(0);
@@ -103,7 +103,7 @@ describe("the gain of an adaptive schedule", () => {
 
   /** A run in stretches of equal progress, whose noise scale is a function of the optimal steps made. */
   function gainWhere(noiseScaleAt: (optimalSteps: number) => number): number | undefined {
-    const prediction = new FrontierPrediction();
+    const prediction = new FrontierPrediction("b_simple");
     const units = 64;
     for (let stretch = 0; stretch < stretches; stretch += 1) {
       const x = 1 / noiseScaleAt((stretch + 0.5) / stretches);
@@ -125,7 +125,7 @@ describe("the gain of an adaptive schedule", () => {
       fc.property(
         fc.array(fc.double({ min: -0.01, max: 1, noNaN: true }), { minLength: 1, maxLength: 30 }),
         (inverses) => {
-          const prediction = new FrontierPrediction();
+          const prediction = new FrontierPrediction("b_simple");
           for (const x of inverses) prediction.add({ low: x, middle: x, high: x }, 3, 64);
           const { adaptiveGain } = prediction.estimate();
           if (adaptiveGain !== undefined) expect(adaptiveGain).toBeLessThanOrEqual(1 + 1e-12);
@@ -136,7 +136,7 @@ describe("the gain of an adaptive schedule", () => {
   });
 
   test("is unknown while no signal was seen", () => {
-    const prediction = new FrontierPrediction();
+    const prediction = new FrontierPrediction("b_simple");
     prediction.add({ low: -1, middle: 0, high: 1 }, 1, 64);
     expect(prediction.estimate().adaptiveGain).toBeUndefined();
   });

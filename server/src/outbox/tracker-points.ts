@@ -10,6 +10,8 @@ const sentMetrics: readonly SeriesMetric[] = [
   "b_simple_high",
   "gradient_squared_norm",
   "covariance_trace",
+  "b_noise",
+  "b_preconditioned",
   "critical_batch_size",
   "recommended_batch_size",
   "batch_size",

@@ -41,6 +41,26 @@ class MeasurementBig(TypedDict):
     squared_norm: float
 
 
+class MeasurementHessianSmall(TypedDict):
+    batch_size: float
+    value: float
+
+
+class MeasurementHessian(TypedDict):
+    small: MeasurementHessianSmall
+    big: MeasurementHessianSmall
+
+
+class MeasurementPreconditionedSmall(TypedDict):
+    batch_size: float
+    value: float
+
+
+class MeasurementPreconditioned(TypedDict):
+    small: MeasurementPreconditionedSmall
+    big: MeasurementPreconditionedSmall
+
+
 class _MeasurementRequired(TypedDict):
     step: int
     time_ms: float
@@ -55,6 +75,8 @@ class Measurement(_MeasurementRequired, total=False):
     learning_rate: float
     evaluations: dict[str, float]
     layers: dict[str, tuple[float, float]]
+    hessian: MeasurementHessian
+    preconditioned: MeasurementPreconditioned
 
 
 class _RunEventRequired(TypedDict):
@@ -79,7 +101,7 @@ class SnapshotPredicted(TypedDict):
     critical_batch_size_low: float | None
     critical_batch_size_high: float | None
     adaptive_gain: float | None
-    basis: Literal["b_simple"]
+    basis: Literal["b_noise", "b_simple"]
 
 
 class SnapshotRecommendationAdam(TypedDict):
@@ -147,6 +169,12 @@ class Snapshot(TypedDict):
     identifiable: bool
     gradient_squared_norm: float | None
     covariance_trace: float | None
+    b_noise: float | None
+    b_noise_low: float | None
+    b_noise_high: float | None
+    b_preconditioned: float | None
+    b_preconditioned_low: float | None
+    b_preconditioned_high: float | None
     efficiency: float | None
     predicted: SnapshotPredicted
     recommendation: SnapshotRecommendation
@@ -170,6 +198,12 @@ class BriefSnapshot(TypedDict):
     identifiable: bool
     gradient_squared_norm: float | None
     covariance_trace: float | None
+    b_noise: float | None
+    b_noise_low: float | None
+    b_noise_high: float | None
+    b_preconditioned: float | None
+    b_preconditioned_low: float | None
+    b_preconditioned_high: float | None
     efficiency: float | None
     predicted: SnapshotPredicted
     recommendation: SnapshotRecommendation
