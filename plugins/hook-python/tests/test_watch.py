@@ -1,7 +1,7 @@
 """Every measurement is compared with the parts' gradients computed one by one with `torch.autograd.grad`."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,44 +12,7 @@ from torch.utils.checkpoint import checkpoint
 import noisescale
 from noisescale.pytorch.squares import squared_norm
 from noisescale.wire import Measurement
-
-# Rounding of float32 sums over a few thousand elements.
-FLOAT32 = 1e-4
-
-Batch = tuple[torch.Tensor, torch.Tensor]
-Loss = Callable[[nn.Module, Batch], torch.Tensor]
-
-
-def cross_entropy(model: nn.Module, batch: Batch) -> torch.Tensor:
-    loss: torch.Tensor = nn.functional.cross_entropy(model(batch[0]), batch[1])
-    return loss
-
-
-def network(seed: int = 0) -> nn.Module:
-    torch.manual_seed(seed)
-    return nn.Sequential(nn.Linear(20, 300), nn.Tanh(), nn.Linear(300, 5))
-
-
-def batches(sizes: Sequence[int], seed: int = 1) -> list[Batch]:
-    generator = torch.Generator().manual_seed(seed)
-    return [(torch.randn(n, 20, generator=generator), torch.randint(0, 5, (n,), generator=generator)) for n in sizes]
-
-
-def brute_force(
-    model: nn.Module, parts: Sequence[Batch], weights: Sequence[float], loss: Loss = cross_entropy
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Σ|h_k|² and |Σh_k|² by parameter, in float64, from a double precision backward pass each."""
-    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    small = dict.fromkeys(parameters, 0.0)
-    total = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in parameters.items()}
-    for part, weight in zip(parts, weights, strict=True):
-        gradients = torch.autograd.grad(loss(model, part) * weight, list(parameters.values()), allow_unused=True)
-        for name, gradient in zip(parameters, gradients, strict=True):
-            if gradient is not None:
-                h = gradient.to_dense().double()
-                small[name] += float(h.square().sum())
-                total[name] += h
-    return small, {name: float(h.square().sum()) for name, h in total.items()}
+from training import FLOAT32, Batch, Loss, batches, brute_force, cross_entropy, network
 
 
 def train(

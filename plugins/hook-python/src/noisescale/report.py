@@ -19,6 +19,7 @@ EventCode = Literal[
     "parts-changed",
     "part-sizes",
     "data-parallel",
+    "rank-missing",
     "run-ended",
     "sink-failed",
 ]
@@ -36,15 +37,23 @@ _SAID = {
         "micro-batches, or split the batch with watcher.backward(loss_fn, batch)"
     ),
     "part-sizes": "watcher.part was called for some parts of a step and not for others: that step is left out",
-    "data-parallel": "gradients that are reduced over processes are not measured here: nothing is measured",
+    "data-parallel": (
+        "several processes train, and what each contributes is seen under DistributedDataParallel and under "
+        "fully_shard over all of them alone: pass the model as these give it back; nothing is measured"
+    ),
+    "rank-missing": (
+        "a process that trains along sent no numbers for a step, which is left out: call watch in every process, with "
+        "the same options"
+    ),
 }
 
 
 class Report:
-    """Counts and passes on; says each code once."""
+    """Counts and passes on; says each code once, unless another process says the same."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, *, says: bool = True) -> None:
         self.sink = sink
+        self._says = says
         self.last: Measurement | None = None
         self.measurements = 0
         self._counts: Counter[str] = Counter()
@@ -68,7 +77,7 @@ class Report:
     ) -> None:
         """Counts an event, passes it on, and says it the first time."""
         self._counts[code] += 1
-        if self._counts[code] == 1 and code in _SAID:
+        if self._says and self._counts[code] == 1 and code in _SAID:
             _log.warning("noisescale: %s", _SAID[code])
         event: RunEvent = {"step": max(0, step), "time_ms": time.time() * 1000, "kind": kind, "code": code, "count": 1}
         try:

@@ -2,8 +2,11 @@
 
 import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 _MOST_LAYERS = 512
+# Modules that only wrap another.
+_WRAPPERS = {"_orig_mod", "_checkpoint_wrapped_module"}
 
 
 def grouped_by_layer(
@@ -14,9 +17,10 @@ def grouped_by_layer(
     A layer is the module that holds the parameter; where that gives too many, a level of modules that does not.
     """
     moved = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    inner = model.module if isinstance(model, (DistributedDataParallel, nn.DataParallel)) else model
     watched = [
-        (name, parameter)
-        for name, parameter in model.named_parameters()
+        (".".join(part for part in name.split(".") if part not in _WRAPPERS), parameter)
+        for name, parameter in inner.named_parameters()
         if parameter.requires_grad and id(parameter) in moved
     ]
     if not watched:

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import distributed, nn
 
 from noisescale.naming import checked_identifier, default_project, default_run
+from noisescale.pytorch.processes import NotMeasuredError, processes_of
 from noisescale.pytorch.watcher import Watcher
 from noisescale.report import Report
 from noisescale.sinks import NoSink, sink_of
@@ -66,18 +67,35 @@ def watch(
     if declaration is not None:
         declared = {**declared, **declaration, "project": project}
     on = enabled and os.environ.get("NOISESCALE_DISABLED", "") in {"", "0"}
+    optimizer = _innermost(optimizer)
+    processes, measured, first = None, on, True
+    try:
+        processes = processes_of(model)
+        first = processes is None or processes.rank == 0
+    except NotMeasuredError:
+        measured, first = False, distributed.get_rank() == 0
+    report = Report(sink_of(sink, run, declared, spool_directory) if on and first else NoSink(), says=first)
+    if on and not measured:
+        report.event(first_step, "unavailable", "data-parallel")
     return Watcher(
         model,
         optimizer,
-        Report(sink_of(sink, run, declared, spool_directory) if on else NoSink()),
+        report,
+        processes,
         micro_batch=micro_batch,
         parts=parts,
         every=every,
         layers=layers,
         first_step=first_step,
         scaler=scaler,
-        enabled=on,
+        enabled=measured,
     )
+
+
+def _innermost(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """The optimizer itself, where Accelerate or Lightning handed out one that wraps it."""
+    inner = getattr(optimizer, "optimizer", None)
+    return _innermost(inner) if isinstance(inner, torch.optim.Optimizer) else optimizer
 
 
 def _kind(optimizer: torch.optim.Optimizer) -> Literal["sgd", "adam", "other"]:

@@ -1,18 +1,22 @@
 """Takes a measurement from every step that an optimizer ends."""
 
+import atexit
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
-from torch import distributed, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from noisescale.exchange import Exchange, RankSums
 from noisescale.parts import PartSums, small_and_big, sum_parts
 from noisescale.pytorch.accumulation import Accumulation, PartsChangedError, Squares
 from noisescale.pytorch.layers import grouped_by_layer
-from noisescale.report import Report
+from noisescale.pytorch.processes import Processes
+from noisescale.report import EventCode, Report
 from noisescale.wire import BriefSnapshot, Measurement
 
 _MOST_FAILURES = 3
@@ -44,6 +48,7 @@ class Watcher:
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
         report: Report,
+        processes: Processes | None,
         *,
         micro_batch: float,
         parts: int | None,
@@ -66,7 +71,14 @@ class Watcher:
         self._closed = False
         self._by_layer = layers
         self._layers, parameters = grouped_by_layer(model, optimizer, layers)
-        self._accumulation = Accumulation(parameters, len(self._layers), parts, self._failed, self._restarted)
+        self._exchange: Exchange | None = None
+        self._alone = processes is None or processes.size == 1
+        if processes is not None and processes.size > 1:
+            self._exchange = Exchange(processes.store, processes.rank, processes.size)
+            atexit.register(_last_numbers, weakref.ref(self))
+        self._accumulation = Accumulation(
+            model, parameters, len(self._layers), parts, processes, self._failed, self._restarted
+        )
         self._handle = optimizer.register_step_post_hook(self._stepped)
         self._off = not (enabled and self._possible(model))
         self._accumulation.active = self._measures()
@@ -141,8 +153,10 @@ class Watcher:
         Returns:
             False if the deadline passed before everything had arrived.
         """
+        until = time.monotonic() + deadline_seconds
         self._read_all()
-        return self._report.sink.flush(deadline_seconds)
+        self._gather(deadline_seconds)
+        return self._report.sink.flush(max(0.0, until - time.monotonic()))
 
     def close(self, *, failed: bool = False, deadline_seconds: float = 5.0) -> bool:
         """Reports the run as finished (or failed), flushes and detaches. Idempotent.
@@ -153,10 +167,12 @@ class Watcher:
         if self._closed:
             return True
         self._closed = True
+        until = time.monotonic() + deadline_seconds
         self.detach()
         self._read_all()
+        self._gather(deadline_seconds)
         self._report.event(self._step - 1, "failed" if failed else "finished", "run-ended")
-        return self._report.sink.close(deadline_seconds)
+        return self._report.sink.close(max(0.0, until - time.monotonic()))
 
     def detach(self) -> None:
         """Removes every hook; the training goes on unmeasured."""
@@ -172,9 +188,6 @@ class Watcher:
     def _possible(self, model: nn.Module) -> bool:
         if isinstance(self._optimizer, torch.optim.LBFGS):
             self._report.event(self._step, "unavailable", "lbfgs")
-            return False
-        if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
-            self._report.event(self._step, "unavailable", "data-parallel")
             return False
         if any(isinstance(module, _BatchNorm) and module.training for module in model.modules()):
             self._report.event(self._step, "warning", "batch-norm")
@@ -197,17 +210,19 @@ class Watcher:
         try:
             squares = self._accumulation.take()
         except PartsChangedError:
-            self._report.event(step, "dropped", "parts-changed")
+            self._left_out(step, "parts-changed")
             return
         if squares is None:
+            if not self._alone:
+                self._left_out(step, "parts-changed")
             return
-        if squares.parts == 1:
+        if squares.parts == 1 and self._alone:
             if not self._said_one_part:
                 self._said_one_part = True
                 self._report.event(step, "unavailable", "one-part")
             return
         if given and len(given) != squares.parts:
-            self._report.event(step, "dropped", "part-sizes")
+            self._left_out(step, "part-sizes")
             return
         self._read_all()
         parts = given or [_Part(self._micro_batch, None, None)] * squares.parts
@@ -216,51 +231,90 @@ class Watcher:
         loss = None
         if all(loss is not None for loss in losses):
             loss = sum(w * x for w, x in zip(weights, losses, strict=True) if x is not None) / sum(weights)
+        device = squares.big.device
         self._readings.append(
             _Reading(
                 step,
                 time.time() * 1000,
                 squares,
                 sum_parts([part.units for part in parts], weights),
-                None if self._scaler is None else self._scaler.scale(torch.ones((), device=squares.big.device)),
+                None if self._scaler is None else self._scaler.scale(torch.ones((), device=device)),
                 loss,
                 float(self._optimizer.param_groups[0]["lr"]),
             )
         )
+        if device.type == "cpu":
+            self._read_all()
+
+    def _left_out(self, step: int, code: EventCode) -> None:
+        self._read_all()
+        self._pass_on(RankSums(step, code))
 
     def _read_all(self) -> None:
         """Takes the numbers of earlier steps off the device: a measured step later there is no wait for them."""
         while self._readings:
             reading = self._readings.popleft()
             try:
-                self._read(reading)
+                self._pass_on(self._read(reading))
                 self._failures = 0
             except Exception:
                 self._failed()
 
-    def _read(self, reading: _Reading) -> None:
+    def _read(self, reading: _Reading) -> RankSums:
         numbers = torch.stack([reading.squares.small, reading.squares.big]).cpu()
         if reading.scale is not None:
             numbers = numbers / reading.scale.double().cpu().square()
         if not bool(numbers.isfinite().all()):
-            self._report.event(reading.step, "dropped", "not-finite")
+            return RankSums(reading.step, "not-finite")
+        small, big = numbers.tolist()
+        sums = reading.sums
+        return RankSums(
+            step=reading.step,
+            dropped=None,
+            time_ms=reading.time_ms,
+            learning_rate=reading.learning_rate,
+            parts=sums.parts,
+            units=sums.units,
+            weight=sums.weight,
+            squared_weight=sums.squared_weight,
+            variance=sums.variance,
+            small=small,
+            big=big,
+            loss=None if reading.loss is None else float(reading.loss),
+        )
+
+    def _pass_on(self, sums: RankSums) -> None:
+        if self._exchange is None:
+            self._measured(sums)
+        else:
+            self._exchange.put(sums)
+            self._gather()
+
+    def _gather(self, deadline_seconds: float = 0.0) -> None:
+        if self._exchange is not None:
+            for sums in self._exchange.take(deadline_seconds):
+                self._measured(sums)
+
+    def _measured(self, sums: RankSums) -> None:
+        if sums.dropped is not None:
+            self._report.event(sums.step, "dropped", sums.dropped)
             return
-        small_sums, bigs = numbers.tolist()
-        small, big = small_and_big(reading.sums, sum(small_sums), sum(bigs))
+        parts = PartSums(sums.parts, sums.units, sums.weight, sums.squared_weight, sums.variance)
+        small, big = small_and_big(parts, sum(sums.small), sum(sums.big))
         measurement: Measurement = {
-            "step": reading.step,
-            "time_ms": reading.time_ms,
-            "units": reading.sums.units,
+            "step": sums.step,
+            "time_ms": sums.time_ms,
+            "units": sums.units,
             "small": small,
             "big": big,
-            "learning_rate": reading.learning_rate,
+            "learning_rate": sums.learning_rate,
         }
-        if reading.loss is not None and abs(loss := float(reading.loss)) < float("inf"):
-            measurement["loss"] = loss
+        if sums.loss is not None and abs(sums.loss) < float("inf"):
+            measurement["loss"] = sums.loss
         if self._by_layer:
             measurement["layers"] = {
-                name: (small_sum / reading.sums.squared_weight, big_square / reading.sums.weight**2)
-                for name, small_sum, big_square in zip(self._layers, small_sums, bigs, strict=True)
+                name: (layer_small / sums.squared_weight, layer_big / sums.weight**2)
+                for name, layer_small, layer_big in zip(self._layers, sums.small, sums.big, strict=True)
             }
         self._report.measured(measurement)
 
@@ -276,3 +330,10 @@ class Watcher:
             self._off = True
             self._accumulation.active = False
         self._report.event(self._step, "unavailable" if self._off else "dropped", "hook-failed")
+
+
+def _last_numbers(watcher: "weakref.ref[Watcher]") -> None:
+    """At exit: what other processes wait for, where `close` was not called."""
+    alive = watcher()
+    if alive is not None:
+        alive._read_all()

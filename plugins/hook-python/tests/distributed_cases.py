@@ -1,0 +1,286 @@
+"""Trainings on two processes, each compared with the gradients of every part on every process.
+
+Run by test_distributed.py, once a process for all the cases, since a process takes seconds to begin:
+
+    python tests/distributed_cases.py RANK PORT FILE
+"""
+
+import json
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from torch import distributed, nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.checkpoint import checkpoint
+
+import noisescale
+from noisescale.wire import Measurement
+from training import FLOAT32, Batch, Loss, batches, cross_entropy, micro_gradients, network, squares_of
+
+RANKS = 2
+Wrap = Callable[[nn.Module], nn.Module]
+
+
+def train(
+    wrap: Wrap,
+    *,
+    parts: int = 3,
+    steps: int = 3,
+    sync_all: bool = False,
+    make: Callable[[], nn.Module] = network,
+    loss: Loss = cross_entropy,
+    sizes: Sequence[Sequence[int]] | None = None,
+    rtol: float = FLOAT32,
+    **options: object,
+) -> noisescale.Watcher:
+    """A few steps of each process on its own data; the first process compares what it measured.
+
+    Args:
+        sizes: Of each process's parts, for uneven ones weighted by their size.
+    """
+    rank = distributed.get_rank()
+    plain, inner = make(), make()
+    model = wrap(inner)
+    seen: list[Measurement] = []
+    optimizers = [torch.optim.SGD(one.parameters(), lr=0.05) for one in (plain, model)]
+    watcher = noisescale.watch(
+        model,
+        optimizers[1],
+        **{"micro_batch": 8, "every": 1, "layers": True, "sink": seen.append, **options},  # type: ignore[arg-type]
+    )
+    all_sizes = sizes or [[8] * parts] * RANKS
+    units = sum(sum(row) for row in all_sizes)
+    expected = []
+    for step in range(steps):
+        data = batches(all_sizes[rank], seed=100 * step + rank)
+        # Averaged over the processes, so that the whole is the mean over all units.
+        weights = [RANKS * n / units for n in all_sizes[rank]] if sizes else [1 / parts] * parts
+        expected.append(squares_over_ranks(plain, data, weights))
+        for number, (part, weight) in enumerate(zip(data, weights, strict=True)):
+            last = number == len(data) - 1
+            if isinstance(model, FSDPModule):
+                model.set_requires_gradient_sync(last or sync_all)
+            if sizes:
+                watcher.part(len(part[0]), weight=weight, loss=cross_entropy(plain, part))
+            quiet = isinstance(model, DistributedDataParallel) and not (last or sync_all)
+            with model.no_sync() if quiet else nullcontext():  # type: ignore[operator]
+                (loss(model, part) * weight).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1e-2)
+        follow(plain, optimizers[0], expected[-1][2])
+        for one in optimizers:
+            one.step()
+            one.zero_grad()
+    watcher.close()
+    if rank > 0:
+        assert seen == []
+        return watcher
+    counts = [len(row) for row in all_sizes]
+    assert watcher.counts == {"run-ended": 1}
+    assert [measurement["step"] for measurement in seen] == list(range(steps))
+    for measurement, (small, big, _) in zip(seen, expected, strict=True):
+        if sizes:
+            q = sum((n / units) ** 2 for row in all_sizes for n in row)
+            assert measurement["small"]["batch_size"] == pytest.approx(q * units)
+            assert "loss" in measurement
+        else:
+            q = 1 / sum(counts)
+            assert measurement["small"]["batch_size"] == pytest.approx(8)
+        assert measurement["small"]["count"] == sum(counts)
+        assert measurement["big"]["batch_size"] == pytest.approx(units)
+        assert measurement["units"] == units
+        assert measurement["small"]["squared_norm"] == pytest.approx(sum(small.values()) / q, rel=rtol)
+        assert measurement["big"]["squared_norm"] == pytest.approx(sum(big.values()), rel=rtol)
+        names = {name.rsplit(".", 1)[0] for name in small}
+        assert set(measurement["layers"]) == names
+        for layer in names:
+            own = [name for name in small if name.rsplit(".", 1)[0] == layer]
+            layer_small, layer_big = measurement["layers"][layer]
+            assert layer_small == pytest.approx(sum(small[name] for name in own) / q, rel=rtol)
+            assert layer_big == pytest.approx(sum(big[name] for name in own), rel=rtol)
+    return watcher
+
+
+Expected = tuple[dict[str, float], dict[str, float], dict[str, torch.Tensor]]
+
+
+def squares_over_ranks(model: nn.Module, data: Sequence[Batch], weights: Sequence[float]) -> Expected:
+    """Σ|h|² and |Σh|² over the parts of all processes, which average their gradients; and the averaged gradient."""
+    own = micro_gradients(model, data, [weight / RANKS for weight in weights])
+    everyone: list[list[dict[str, torch.Tensor]]] = [[] for _ in range(RANKS)]
+    distributed.all_gather_object(everyone, own)
+    micro = [one for rank in everyone for one in rank]
+    names = {name for one in micro for name in one}
+    mean = {name: torch.stack([one[name] for one in micro if name in one]).sum(0) for name in names}
+    return *squares_of(micro), mean
+
+
+def follow(plain: nn.Module, optimizer: torch.optim.Optimizer, gradient: dict[str, torch.Tensor]) -> None:
+    """Gives the model of the brute force the clipped gradient, so that it takes the same step."""
+    for name, parameter in plain.named_parameters():
+        parameter.grad = gradient[name].to(parameter.dtype) if name in gradient else None
+    nn.utils.clip_grad_norm_(plain.parameters(), 1e-2)
+
+
+class Halves(nn.Module):
+    """One of two layers has no gradient in a part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.left, self.right, self.last = nn.Linear(20, 9), nn.Linear(20, 9), nn.Linear(9, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.last(self.left(x) if x[0, 0] > 0 else self.right(x))
+        return y
+
+
+def checkpointed(model: nn.Module, batch: Batch, reentrant: bool) -> torch.Tensor:
+    x = batch[0].clone().requires_grad_()
+    return nn.functional.cross_entropy(checkpoint(model, x, use_reentrant=reentrant), batch[1])
+
+
+def sharded(
+    model: nn.Module,
+    mesh: DeviceMesh | None = None,
+    policy: MixedPrecisionPolicy | None = None,
+    reshard_after_forward: bool = True,
+) -> nn.Module:
+    assert isinstance(model, nn.Sequential)
+    for module in [*(layer for layer in model if isinstance(layer, nn.Linear)), model]:
+        fully_shard(
+            module,
+            mesh=mesh,
+            mp_policy=policy or MixedPrecisionPolicy(),
+            reshard_after_forward=reshard_after_forward,
+        )
+    return model
+
+
+def sharded_whole(model: nn.Module) -> nn.Module:
+    fully_shard(model)
+    return model
+
+
+def sharded_and_replicated(model: nn.Module, shape: tuple[int, int]) -> nn.Module:
+    return sharded(model, mesh=init_device_mesh("cpu", shape, mesh_dim_names=("replicas", "shards")))
+
+
+def skipped_by_the_scaler() -> None:
+    rank = distributed.get_rank()
+    model = DistributedDataParallel(network())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    seen: list[Measurement] = []
+    watcher = noisescale.watch(model, optimizer, micro_batch=8, every=1, sink=seen.append, scaler=scaler)
+    for step in range(4):
+        for number, part in enumerate(batches([8] * 2, seed=10 * step + rank)):
+            spoilt = step == 2 and rank == 1
+            with model.no_sync() if number == 0 else nullcontext():
+                scaler.scale(cross_entropy(model, part) / 2 * (float("inf") if spoilt else 1)).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad()
+    watcher.close()
+    if rank == 0:
+        assert [measurement["step"] for measurement in seen] == [0, 1, 2]
+        assert watcher.counts == {"not-finite": 1, "run-ended": 1}
+
+
+def watched_by_the_first_alone() -> None:
+    rank = distributed.get_rank()
+    model = DistributedDataParallel(network())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    watcher = None
+    if rank == 0:
+        watcher = noisescale.watch(model, optimizer, micro_batch=8, every=1, sink=lambda _: None)
+    for step in range(20):
+        cross_entropy(model, batches([8], seed=10 * step + rank)[0]).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    if watcher is not None:
+        watcher.close(deadline_seconds=0.01)
+        assert watcher.measurements == 0
+        assert watcher.counts["rank-missing"] == 20
+
+
+def not_wrapped() -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    watcher = noisescale.watch(model, optimizer, micro_batch=8, every=1, sink=lambda _: None)
+    for step in range(2):
+        for part in batches([8] * 2, seed=step):
+            (cross_entropy(model, part) / 2).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    watcher.close()
+    assert watcher.measurements == 0
+    if distributed.get_rank() == 0:
+        assert watcher.counts == {"data-parallel": 1, "run-ended": 1}
+
+
+ddp = DistributedDataParallel
+CASES: dict[str, Callable[[], object]] = {
+    "DDP, one part a process": partial(train, ddp, parts=1),
+    "DDP, three parts with no_sync": partial(train, ddp),
+    "DDP, three parts reduced each": partial(train, ddp, sync_all=True),
+    "DDP, more parts than rows of the buffer": partial(train, ddp, parts=37),
+    "DDP, static graph, one part": partial(train, partial(ddp, static_graph=True), parts=1),
+    # A static graph whose first backward pass is under no_sync fails in PyTorch 2.13 itself.
+    "DDP, static graph, three parts reduced each": partial(train, partial(ddp, static_graph=True), sync_all=True),
+    "DDP, gradients as bucket views": partial(train, partial(ddp, gradient_as_bucket_view=True)),
+    "DDP, small buckets": partial(train, partial(ddp, bucket_cap_mb=0.001)),
+    "DDP, uneven parts": partial(train, ddp, sizes=[[8, 3, 5], [6, 8]]),
+    "DDP, parameters that some parts do not use": partial(
+        train, partial(ddp, find_unused_parameters=True), make=Halves, steps=8
+    ),
+    "DDP, reentrant checkpoints": partial(
+        train, partial(ddp, static_graph=True), sync_all=True, loss=partial(checkpointed, reentrant=True)
+    ),
+    "DDP, checkpoints": partial(train, ddp, loss=partial(checkpointed, reentrant=False)),
+    "DDP, compiled": partial(train, lambda model: ddp(torch.compile(model, backend="aot_eager"))),
+    "DDP, a step that the scaler skips": skipped_by_the_scaler,
+    "several processes without a wrapper": not_wrapped,
+    "FSDP2, one part a process": partial(train, sharded, parts=1),
+    "FSDP2, three parts, the last one reduced": partial(train, sharded),
+    "FSDP2, three parts reduced each": partial(train, sharded, sync_all=True),
+    "FSDP2, the model in one group": partial(train, sharded_whole),
+    "FSDP2, uneven parts": partial(train, sharded, sizes=[[8, 3, 5], [6, 8, 2]]),
+    "FSDP2, resharded after forward never": partial(train, partial(sharded, reshard_after_forward=False)),
+    # Gradients of 8 bits: 0.4 % each.
+    "FSDP2, bfloat16 gradients reduced in float32": partial(
+        train,
+        partial(sharded, policy=MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)),
+        rtol=0.02,
+    ),
+    "HSDP, replicated": partial(train, partial(sharded_and_replicated, shape=(2, 1))),
+    "HSDP, sharded": partial(train, partial(sharded_and_replicated, shape=(1, 2))),
+    # The last one: later trainings of the first process would not meet their like.
+    "DDP, watched by one process alone": watched_by_the_first_alone,
+}
+
+
+def main() -> None:
+    rank, port, results = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=RANKS)
+    failed: dict[str, str] = {}
+    for name, case in CASES.items():
+        try:
+            case()
+        except Exception:
+            failed[name] = traceback.format_exc()
+        distributed.barrier()
+    results.write_text(json.dumps(failed))
+    distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
