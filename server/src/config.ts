@@ -21,12 +21,25 @@ export type TrackerConfigInput = {
     }
   | {
       readonly kind: "mlflow";
-      readonly tracking_uri: string;
+      /** Left out: `MLFLOW_TRACKING_URI`. */
+      readonly tracking_uri?: string | undefined;
+      /** Left out, with no token either: `MLFLOW_TRACKING_USERNAME`, where it is set. */
       readonly username?: Secret | undefined;
+      /** Left out, with no token either: `MLFLOW_TRACKING_PASSWORD`, where it is set. */
       readonly password?: Secret | undefined;
+      /** Left out, with no username either: `MLFLOW_TRACKING_TOKEN`, where it is set. */
       readonly token?: Secret | undefined;
       /** Experiments that jobs may write to; left out: all that the credentials reach. */
       readonly experiments?: readonly string[] | undefined;
+    }
+  | {
+      readonly kind: "trackio";
+      /** Left out: `TRACKIO_SERVER_URL`. */
+      readonly server_url?: string | undefined;
+      /** Left out: the one in the address, or `TRACKIO_WRITE_TOKEN`. */
+      readonly write_token?: Secret | undefined;
+      /** trackio's projects that jobs may write to; left out: all. */
+      readonly reachable_projects?: readonly string[] | undefined;
     }
 );
 
@@ -64,17 +77,36 @@ const secretSchema = z
     context.issues.push({ code: "custom", message, input: secret });
     return z.NEVER;
   });
+/** The address of a server, by default from the variable that the tracker's own client reads. */
+const addressOr = (variable: string) =>
+  z
+    .url({ protocol: /^https?$/, error: "must be an http(s) address" })
+    .optional()
+    .transform((address, context) => {
+      const found = address ?? fromEnvironment(variable);
+      if (found !== undefined && /^https?:$/.test(URL.parse(found)?.protocol ?? "")) return found;
+      const message = `must be an http(s) address, here or in the environment variable ${variable}`;
+      context.issues.push({ code: "custom", message, input: address });
+      return z.NEVER;
+    });
 const anyTracker = { name: identifierSchema, projects: z.array(identifierSchema).optional() };
 const trackerSchema = z.discriminatedUnion("kind", [
   z.strictObject({ ...anyTracker, kind: z.literal("tensorboard"), root: z.string().min(1) }),
   z.strictObject({
     ...anyTracker,
     kind: z.literal("mlflow"),
-    tracking_uri: z.url({ protocol: /^https?$/ }),
+    tracking_uri: addressOr("MLFLOW_TRACKING_URI"),
     username: secretSchema.optional(),
     password: secretSchema.optional(),
     token: secretSchema.optional(),
     experiments: z.array(z.string().min(1)).optional(),
+  }),
+  z.strictObject({
+    ...anyTracker,
+    kind: z.literal("trackio"),
+    server_url: addressOr("TRACKIO_SERVER_URL"),
+    write_token: secretSchema.optional(),
+    reachable_projects: z.array(z.string().min(1)).optional(),
   }),
 ]);
 const configSchema = z.strictObject({
@@ -167,13 +199,34 @@ async function openTracker(parsed: ParsedTracker, folder: string): Promise<Track
     const { tensorboardTracker } = await import("@noisescale/tracker-tensorboard");
     return tensorboardTracker({ root: resolve(folder, parsed.root) });
   }
+  if (parsed.kind === "trackio") {
+    const { trackioTracker } = await import("@noisescale/tracker-trackio");
+    const inAddress = new URL(parsed.server_url).searchParams.has("write_token");
+    return trackioTracker({
+      serverUrl: parsed.server_url,
+      writeToken: parsed.write_token ?? (inAddress ? undefined : fromEnvironment("TRACKIO_WRITE_TOKEN")),
+      reachableProjects: parsed.reachable_projects,
+    });
+  }
   const { mlflowTracker } = await import("@noisescale/tracker-mlflow");
-  const { tracking_uri: trackingUri, username, password, token, experiments } = parsed;
   return mlflowTracker({
-    trackingUri,
-    ...(username === undefined ? {} : { username }),
-    ...(password === undefined ? {} : { password }),
-    ...(token === undefined ? {} : { token }),
-    ...(experiments === undefined ? {} : { experiments }),
+    trackingUri: parsed.tracking_uri,
+    ...mlflowCredentials(parsed),
+    experiments: parsed.experiments,
   });
+}
+
+type MlflowCredentials = Pick<Extract<ParsedTracker, { kind: "mlflow" }>, "username" | "password" | "token">;
+
+/** Those of the configuration; without any, those that MLflow's own client would use: a user before a token. */
+function mlflowCredentials({ username, password, token }: MlflowCredentials): MlflowCredentials {
+  if (username !== undefined || token !== undefined) return { username, password, token };
+  const user = fromEnvironment("MLFLOW_TRACKING_USERNAME");
+  if (user !== undefined) return { username: user, password: password ?? fromEnvironment("MLFLOW_TRACKING_PASSWORD") };
+  return { token: fromEnvironment("MLFLOW_TRACKING_TOKEN") };
+}
+
+function fromEnvironment(variable: string): string | undefined {
+  const value = process.env[variable];
+  return value === "" ? undefined : value;
 }

@@ -1,4 +1,7 @@
+import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { expect, test, vi } from "vitest";
 import { ConfigError, parseConfig, readConfigFile } from "../src/config.ts";
@@ -15,6 +18,7 @@ test.each([
   ["a tracker without its root", { trackers: [{ name: "tb", kind: "tensorboard" }] }, /trackers\.0\.root/],
   ["two trackers of one name", { trackers: [tensorboard, tensorboard] }, /trackers: names must differ/],
   ["an address that is none", { trackers: [{ name: "m", kind: "mlflow", tracking_uri: "file:///x" }] }, /tracking_uri/],
+  ["no address of a server anywhere", { trackers: [{ name: "t", kind: "trackio" }] }, /server_url.*TRACKIO_SERVER_URL/],
   ["a limit that is not positive", { limits: { runs: 0 } }, /limits\.runs/],
 ])("a configuration with %s is refused by the field's name", (_what, input, message) => {
   expect(() => parseConfig(input, "noisescale.config.json", ".")).toThrow(message);
@@ -29,6 +33,39 @@ test("a secret is read from the environment, and named where it is not set", () 
   vi.stubEnv("THE_TOKEN", "secret");
   expect(() => parseConfig(input, "file", ".")).not.toThrow();
   vi.unstubAllEnvs();
+});
+
+test("what the trackers' own clients take from the environment is taken from it too, where the configuration is silent", async () => {
+  const authorizations: (string | undefined)[] = [];
+  const server = createServer((request, response) => {
+    authorizations.push(request.headers.authorization ?? String(request.headers["x-trackio-write-token"]));
+    response.writeHead(400).end();
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  vi.stubEnv("MLFLOW_TRACKING_URI", url);
+  vi.stubEnv("MLFLOW_TRACKING_USERNAME", "ann");
+  vi.stubEnv("MLFLOW_TRACKING_PASSWORD", "secret");
+  vi.stubEnv("MLFLOW_TRACKING_TOKEN", "not used beside a user");
+  vi.stubEnv("TRACKIO_SERVER_URL", url);
+  vi.stubEnv("TRACKIO_WRITE_TOKEN", "the token");
+  const input = {
+    trackers: [
+      { name: "m", kind: "mlflow" },
+      { name: "own", kind: "mlflow", token: "configured" },
+      { name: "t", kind: "trackio" },
+    ],
+  };
+  const trackers = await parseConfig(input, "file", ".").openTrackers();
+  const context = { run: "r", project: "p", name: "r", queue: "0123456789abcdef" };
+  for (const { tracker } of trackers.values()) {
+    await expect(tracker.openRun({}, context)).rejects.toThrow(url);
+    await tracker.close();
+  }
+  vi.unstubAllEnvs();
+  server.close();
+  const basic = `Basic ${Buffer.from("ann:secret").toString("base64")}`;
+  expect(authorizations).toEqual([basic, "Bearer configured", "the token"]);
 });
 
 test("a file's paths are relative to its folder, and a file that is missing or no JSON is named", async () => {

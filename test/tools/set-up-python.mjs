@@ -1,5 +1,6 @@
-// Makes .cache/venv from test/tools/requirements.txt, with its interpreter at .cache/venv/bin/python, and
-// .cache/venv-python-hook from test/tools/requirements-python-hook.txt. Done once per content of those files.
+// Makes .cache/venv from test/tools/requirements.txt, with its interpreter at .cache/venv/bin/python, .cache/venv-trackers
+// from test/tools/requirements-trackers.txt and .cache/venv-python-hook from test/tools/requirements-python-hook.txt. Done
+// once per content of those files.
 // `node test/tools/set-up-python.mjs` runs it alone.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -9,6 +10,7 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const venv = join(root, ".cache/venv");
+const trackersVenv = join(root, ".cache/venv-trackers");
 const hookVenv = join(root, ".cache/venv-python-hook");
 const oldestPython = [3, 10];
 
@@ -23,6 +25,7 @@ export const hookPython = join(hookVenv, "bin/python");
  */
 export function setUpPython(say) {
   setUpVenv(venv, "test/tools/requirements.txt", say);
+  setUpVenv(trackersVenv, "test/tools/requirements-trackers.txt", say);
 }
 
 /**

@@ -5,7 +5,7 @@ import { TrackerError } from "./tracker-error.ts";
 
 /** What a tracker shows of a run, read by other means than the plugin's own. */
 export interface ReadRun {
-  /** In the order of each key's steps; keys in any order. */
+  /** In the order of each key's steps; keys in any order. Times are 0 where the tracker keeps none. */
   readonly points: readonly Point[];
   readonly panels: readonly Pick<PanelFile, "panel" | "contentType" | "bytes">[];
   /** Holds the delivered markdown; may hold the user's own words too. */
@@ -39,6 +39,8 @@ export interface TrackerClaims {
   createUnreachableTracker(): Tracker | Promise<Tracker>;
   /** What the tracker keeps of a value; all of it by default. */
   readonly keptValue?: (value: number) => number;
+  /** False for a tracker that takes no times and stamps what arrives with its own clock: then they are not compared. */
+  readonly keepsTime?: boolean;
   /** A picture or page for each content type that the plugin takes. */
   panelBytes(contentType: PanelFile["contentType"], seed: number): Uint8Array;
 }
@@ -97,8 +99,9 @@ export function describeTracker(name: string, claims: TrackerClaims): void {
     }
     /** What is to be read of points that were sent, in the order of keys and steps. */
     function kept(points: readonly Point[]): Point[] {
-      const { keptValue = (value) => value } = claims;
-      return byKeyThenStep(points.map((sent) => ({ ...sent, value: keptValue(sent.value) })));
+      const { keptValue = (value) => value, keepsTime = true } = claims;
+      const timeMs = keepsTime ? {} : { timeMs: 0 };
+      return byKeyThenStep(points.map((sent) => ({ ...sent, ...timeMs, value: keptValue(sent.value) })));
     }
     /** Opens the run, sends one delivery at a position, and forgets everything: what a collector does between crashes. */
     async function sendOnce(run: string, what: Delivery, position: string | null): Promise<string> {

@@ -13,3 +13,4 @@ export type {
   TrackerRun,
 } from "./tracker.ts";
 export { TrackerError } from "./tracker-error.ts";
+export { type TrackerRequest, TrackerServer, type TrackerServerOptions } from "./tracker-server.ts";

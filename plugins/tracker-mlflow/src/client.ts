@@ -1,6 +1,5 @@
-import { TrackerError } from "@noisescale/tracker";
+import { TrackerServer } from "@noisescale/tracker";
 import { z } from "zod";
-import { noAnswer, refusedAnswer } from "./failure.ts";
 
 /** How to reach and enter a server. */
 export interface MlflowConnection {
@@ -71,34 +70,29 @@ const uploadWithin = 120;
 
 /** The calls of MLflow's REST API that the tracker makes, and no more. Each throws TrackerError. */
 export class MlflowClient {
-  /** Address without credentials and without a slash at its end. */
-  readonly server: string;
-  readonly #authorization: string | undefined;
-  readonly #closed = new AbortController();
+  readonly #server: TrackerServer;
 
   /** @throws RangeError where the configuration is wrong */
   constructor(connection: MlflowConnection) {
-    const url = URL.parse(connection.trackingUri);
-    if (url === null || !["http:", "https:"].includes(url.protocol)) {
-      throw new RangeError(
-        `mlflow: trackingUri must be the http(s) address of an MLflow server, not ${JSON.stringify(connection.trackingUri)}`,
-      );
-    }
-    const username = connection.username ?? decodeURIComponent(url.username);
-    const password = connection.password ?? decodeURIComponent(url.password);
-    if (connection.token !== undefined && username !== "") {
-      throw new RangeError("mlflow: give either a token or username and password, not both");
-    }
-    this.server = `${url.origin}${url.pathname}`.replace(/\/+$/, "");
-    if (connection.token !== undefined) this.#authorization = `Bearer ${connection.token}`;
-    else if (username !== "") {
-      this.#authorization = `Basic ${Buffer.from(`${username}:${password}`, "utf8").toString("base64")}`;
-    }
+    const authorization = authorizationOf(connection);
+    this.#server = new TrackerServer({
+      kind: "mlflow",
+      product: "MLflow",
+      address: connection.trackingUri,
+      addressField: "trackingUri",
+      headers: authorization === undefined ? {} : { authorization },
+      advice,
+    });
+  }
+
+  /** Address without credentials and without a slash at its end. */
+  get server(): string {
+    return this.#server.address;
   }
 
   /** Cuts calls that are under way. */
   close(): void {
-    this.#closed.abort(new Error("the tracker was closed"));
+    this.#server.close();
   }
 
   /** Version of the server, such as `3.17.2`; undefined where it does not tell. */
@@ -203,9 +197,12 @@ export class MlflowClient {
       proxied === undefined
         ? ["POST", `ajax-api/2.0/mlflow/upload-artifact?${query}`]
         : ["PUT", `api/2.0/mlflow-artifacts/artifacts/${encodedPath(proxied)}/${encodedPath(path)}`];
-    const init = { method, headers: { "content-type": contentType }, body: Buffer.from(bytes) };
-    const response = await this.#fetch(what, address, init, uploadWithin);
-    if (!response.ok) throw await refusedAnswer(what, this.server, response);
+    const response = await this.#server.request(what, address, {
+      method,
+      headers: { "content-type": contentType },
+      body: Buffer.from(bytes),
+      withinSeconds: uploadWithin,
+    });
     await response.body?.cancel();
   }
 
@@ -216,47 +213,55 @@ export class MlflowClient {
     path: string,
     options: { readonly body?: unknown; readonly missing?: boolean } = {},
   ): Promise<unknown> {
-    const init =
+    const body =
       options.body === undefined
-        ? { method }
-        : { method, headers: { "content-type": "application/json" }, body: JSON.stringify(options.body) };
-    const response = await this.#fetch(what, `api/2.0/mlflow/${path}`, init, answerWithin);
-    const isJson = response.headers.get("content-type")?.includes("json") === true;
-    if (response.status === 404 && isJson && options.missing === true) {
-      await response.body?.cancel();
-      return undefined;
-    }
-    if (!response.ok) throw await refusedAnswer(what, this.server, response);
-    return response.json().catch((error: unknown) => {
-      if (error instanceof SyntaxError) throw this.#notMlflow(error);
-      throw noAnswer(what, this.server, error);
+        ? {}
+        : { headers: { "content-type": "application/json" }, body: JSON.stringify(options.body) };
+    const response = await this.#server.request(what, `api/2.0/mlflow/${path}`, {
+      method,
+      ...body,
+      withinSeconds: answerWithin,
+      accepted: options.missing === true ? [404] : [],
     });
-  }
-
-  async #fetch(what: string, path: string, init: RequestInit, withinSeconds: number): Promise<Response> {
-    const headers = new Headers(init.headers);
-    if (this.#authorization !== undefined) headers.set("authorization", this.#authorization);
-    const signal = AbortSignal.any([this.#closed.signal, AbortSignal.timeout(withinSeconds * 1000)]);
-    try {
-      // A redirect would carry the run's numbers, and with the same origin the credentials, to where nobody configured.
-      return await fetch(`${this.server}/${path}`, { ...init, headers, signal, redirect: "manual" });
-    } catch (error) {
-      throw noAnswer(what, this.server, error);
-    }
+    if (response.status !== 404) return this.#server.json(what, response);
+    // A page that is not there at all is no answer of MLflow's.
+    if (response.headers.get("content-type")?.includes("json") !== true)
+      throw await this.#server.refusal(what, response);
+    await response.body?.cancel();
+    return undefined;
   }
 
   #parsed<Schema extends z.ZodType>(schema: Schema, answer: unknown): z.output<Schema> {
     const parsed = schema.safeParse(answer);
-    if (!parsed.success) throw this.#notMlflow(parsed.error);
+    if (!parsed.success) throw this.#server.notTheServer(parsed.error);
     return parsed.data;
   }
+}
 
-  #notMlflow(cause: Error): TrackerError {
-    return new TrackerError(
-      `mlflow: ${this.server} answers, but not as MLflow does. Is trackingUri right, and no login page in front of it?`,
-      { retryable: false, cause },
-    );
+/** @throws RangeError where both ways to enter are given */
+function authorizationOf(connection: MlflowConnection): string | undefined {
+  const url = URL.parse(connection.trackingUri);
+  const username = connection.username ?? decodeURIComponent(url?.username ?? "");
+  const password = connection.password ?? decodeURIComponent(url?.password ?? "");
+  if (connection.token !== undefined && username !== "") {
+    throw new RangeError("mlflow: give either a token or username and password, not both");
   }
+  if (connection.token !== undefined) return `Bearer ${connection.token}`;
+  if (username === "") return undefined;
+  return `Basic ${Buffer.from(`${username}:${password}`, "utf8").toString("base64")}`;
+}
+
+function advice(status: number, words: string): string | undefined {
+  if (status === 403 && words.includes("Invalid Host header")) {
+    return "Its list of hosts lacks the name in the collector's tracking_uri: start MLflow with --allowed-hosts or MLFLOW_SERVER_ALLOWED_HOSTS naming it.";
+  }
+  if (status === 401) {
+    return "Check username and password, or token, of this tracker in the collector's configuration.";
+  }
+  if (status === 403) {
+    return "The account in the collector's configuration lacks the permission: give it EDIT on the experiment.";
+  }
+  return undefined;
 }
 
 function encodedPath(path: string): string {

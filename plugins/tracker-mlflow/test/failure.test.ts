@@ -3,7 +3,6 @@ import { createServer, type RequestListener, type Server } from "node:http";
 import { TrackerError } from "@noisescale/tracker";
 import { mlflowTracker } from "@noisescale/tracker-mlflow";
 import { afterEach, describe, expect, test } from "vitest";
-import { retryAfterSeconds } from "../src/failure.ts";
 
 const context = { run: "r", project: "p", name: "r", queue: "0123456789abcdef" };
 let server: Server | undefined;
@@ -58,14 +57,6 @@ test("the server's own wish for the next try is passed on", async () => {
     response.writeHead(429, { "retry-after": "17" }).end();
   });
   expect((await failureOf(url)).retryAfterSeconds).toBe(17);
-});
-
-test("Retry-After is read as seconds or as a date, and anything else as no wish", () => {
-  expect(retryAfterSeconds("120")).toBe(120);
-  expect(retryAfterSeconds("Wed, 21 Oct 2026 07:28:10 GMT", Date.UTC(2026, 9, 21, 7, 28))).toBe(10);
-  expect(retryAfterSeconds("Wed, 21 Oct 2026 07:28:00 GMT", Date.UTC(2026, 9, 21, 8))).toBe(0);
-  expect(retryAfterSeconds("soon")).toBeUndefined();
-  expect(retryAfterSeconds(null)).toBeUndefined();
 });
 
 test("a connection that is cut in the answer is worth another try", async () => {

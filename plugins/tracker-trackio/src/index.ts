@@ -1,0 +1,1 @@
+export { type TrackioConfig, trackioTracker } from "./trackio-tracker.ts";

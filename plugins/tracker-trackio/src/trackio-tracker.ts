@@ -1,0 +1,87 @@
+import {
+  checkDelivery,
+  type Delivery,
+  type Tracker,
+  type TrackerCapabilities,
+  TrackerError,
+  type TrackerRun,
+} from "@noisescale/tracker";
+import { TrackioClient, type TrackioConnection } from "./client.ts";
+import { findPlace, parseTarget, type TrackioPlace } from "./target.ts";
+import { panelMedia, panelRow, rowCalls } from "./transform.ts";
+
+/** What the collector's own configuration says about a trackio server. */
+export interface TrackioConfig extends TrackioConnection {
+  /** Names of trackio's projects that training jobs may reach; all where it is left out. */
+  readonly reachableProjects?: readonly string[] | undefined;
+}
+
+const nothingSent = "nothing sent";
+const rowsSent = "rows sent";
+
+/**
+ * Pushes to a trackio server, into the user's own run (`{"project", "run_id"}`) or into one of the collector's
+ * (`{"project", "run_name"}`; the collector's project and the run's name where they are left out).
+ *
+ * @throws RangeError where the configuration is wrong
+ */
+export function trackioTracker(config: TrackioConfig): Tracker {
+  const client = new TrackioClient(config);
+  const kind = "trackio";
+  const capabilities: TrackerCapabilities = {
+    panels: ["text/html"],
+    note: false,
+    pushEverySeconds: 10,
+    pushPanelsEverySeconds: 60,
+  };
+  return {
+    kind,
+    capabilities,
+    async openRun(untrusted, context): Promise<TrackerRun> {
+      const target = parseTarget(untrusted);
+      const find = (): Promise<TrackioPlace> => findPlace(client, target, context, config.reachableProjects);
+      const { project, runId } = await find();
+      const query = new URLSearchParams({ project, run_ids: runId });
+      let closed = false;
+      return {
+        url: `${client.server}/?${query}`,
+        // A row's log_id says what was sent already, so that a position need say no more than whether the run has rows.
+        async send(delivery, position): Promise<string> {
+          if (closed) throw new TrackerError(`trackio: the run ${runId} was closed.`, { retryable: false });
+          checkDelivery({ kind, capabilities }, delivery);
+          if (isEmpty(delivery)) return position ?? nothingSent;
+          // Found anew each time: rows under an old name, or of a deleted run, would bring either back.
+          const place = await find();
+          if (position === rowsSent && !place.exists) throw deleted(place);
+          await deliver(client, place, delivery);
+          return rowsSent;
+        },
+        async close(): Promise<void> {
+          closed = true;
+        },
+      };
+    },
+    async close(): Promise<void> {
+      client.close();
+    },
+  };
+}
+
+function isEmpty({ points, panels }: Delivery): boolean {
+  return points.length === 0 && panels.length === 0;
+}
+
+function deleted({ runName, project }: TrackioPlace): TrackerError {
+  return new TrackerError(
+    `trackio: the run ${JSON.stringify(runName)} was deleted from the project ${JSON.stringify(project)}, and the collector ` +
+      "does not bring it back; name another run or project to go on.",
+    { retryable: false },
+  );
+}
+
+/** Metrics first: where files are refused, the numbers are there. A file before the row that shows it. */
+async function deliver(client: TrackioClient, place: TrackioPlace, delivery: Delivery): Promise<void> {
+  for (const rows of rowCalls(place, delivery.points)) await client.log(rows);
+  for (const panel of delivery.panels) await client.putMedia(panelMedia(place, panel));
+  if (delivery.panels.length > 0) await client.log(delivery.panels.map((panel) => panelRow(place, panel)));
+}
