@@ -25,6 +25,21 @@ export interface TrackioRow {
   readonly log_id: string;
 }
 
+/** One alert of a run, as `bulk_alert` takes it. */
+export interface TrackioAlert {
+  readonly project: string;
+  readonly run: string;
+  readonly run_id: string;
+  readonly title: string;
+  readonly text: string;
+  readonly level: "info" | "warn" | "error";
+  readonly step: number;
+  /** ISO 8601. */
+  readonly timestamp: string;
+  /** Alerts of a project that have the same one are the same alert: the first stands. */
+  readonly alert_id: string;
+}
+
 /** A file beside a run's rows. */
 export interface TrackioMedia {
   readonly project: string;
@@ -81,6 +96,10 @@ export class TrackioClient {
 
   async log(logs: readonly TrackioRow[]): Promise<void> {
     await this.#call("take metrics", "bulk_log", { logs, hf_token: null });
+  }
+
+  async alert(alerts: readonly TrackioAlert[]): Promise<void> {
+    await this.#call("take alerts", "bulk_alert", { alerts, hf_token: null });
   }
 
   /** Puts a file, over one of the same name. */

@@ -8,7 +8,7 @@ import {
 } from "@noisescale/tracker";
 import { TrackioClient, type TrackioConnection } from "./client.ts";
 import { findPlace, parseTarget, type TrackioPlace } from "./target.ts";
-import { panelMedia, panelRow, rowCalls } from "./transform.ts";
+import { panelMedia, panelRow, rowCalls, trackioAlert } from "./transform.ts";
 
 /** What the collector's own configuration says about a trackio server. */
 export interface TrackioConfig extends TrackioConnection {
@@ -31,6 +31,7 @@ export function trackioTracker(config: TrackioConfig): Tracker {
   const capabilities: TrackerCapabilities = {
     panels: ["text/html"],
     note: false,
+    alerts: true,
     pushEverySeconds: 10,
     pushPanelsEverySeconds: 60,
   };
@@ -49,12 +50,12 @@ export function trackioTracker(config: TrackioConfig): Tracker {
         async send(delivery, position): Promise<string> {
           if (closed) throw new TrackerError(`trackio: the run ${runId} was closed.`, { retryable: false });
           checkDelivery({ kind, capabilities }, delivery);
-          if (isEmpty(delivery)) return position ?? nothingSent;
           // Found anew each time: rows under an old name, or of a deleted run, would bring either back.
           const place = await find();
           if (position === rowsSent && !place.exists) throw deleted(place);
           await deliver(client, place, delivery);
-          return rowsSent;
+          // trackio lists a run from its first row on, alerts alone do not make one.
+          return delivery.points.length + delivery.panels.length > 0 ? rowsSent : (position ?? nothingSent);
         },
         async close(): Promise<void> {
           closed = true;
@@ -65,10 +66,6 @@ export function trackioTracker(config: TrackioConfig): Tracker {
       client.close();
     },
   };
-}
-
-function isEmpty({ points, panels }: Delivery): boolean {
-  return points.length === 0 && panels.length === 0;
 }
 
 function deleted({ runName, project }: TrackioPlace): TrackerError {
@@ -84,4 +81,6 @@ async function deliver(client: TrackioClient, place: TrackioPlace, delivery: Del
   for (const rows of rowCalls(place, delivery.points)) await client.log(rows);
   for (const panel of delivery.panels) await client.putMedia(panelMedia(place, panel));
   if (delivery.panels.length > 0) await client.log(delivery.panels.map((panel) => panelRow(place, panel)));
+  const alerts = delivery.alerts ?? [];
+  if (alerts.length > 0) await client.alert(alerts.map((alert) => trackioAlert(place, alert)));
 }

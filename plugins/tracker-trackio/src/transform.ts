@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import type { PanelFile, Point } from "@noisescale/tracker";
-import type { TrackioMedia, TrackioRow } from "./client.ts";
+import type { PanelFile, Point, TrackerAlert } from "@noisescale/tracker";
+import type { TrackioAlert, TrackioMedia, TrackioRow } from "./client.ts";
 import type { TrackioPlace } from "./target.ts";
 
 /** Rows of one call: trackio writes a call in one transaction. */
@@ -67,6 +67,21 @@ export function panelRow(place: TrackioPlace, panel: PanelFile): TrackioRow {
       },
     },
     log_id: logId([place.runId, "panel", panel.panel]),
+  };
+}
+
+const levelOf = { info: "info", warning: "warn", error: "error" } as const;
+
+/** An alert as trackio's own: plain text, with the link at its end. */
+export function trackioAlert(place: TrackioPlace, alert: TrackerAlert): TrackioAlert {
+  return {
+    ...identity(place),
+    title: alert.title,
+    text: alert.link === undefined ? alert.text : `${alert.text}\n${alert.link}`,
+    level: levelOf[alert.severity],
+    step: alert.step,
+    timestamp: new Date(alert.timeMs).toISOString(),
+    alert_id: logId([place.runId, "alert", alert.id]),
   };
 }
 

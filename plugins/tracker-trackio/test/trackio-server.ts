@@ -12,7 +12,15 @@ const offline = { HF_HUB_OFFLINE: "1" };
 export interface ListedTrackioRun {
   readonly id: string;
   readonly name: string;
-  readonly alerts: readonly Readonly<Record<string, unknown>>[];
+}
+
+/** An alert as trackio keeps it. */
+export interface ReadTrackioAlert {
+  readonly title: string;
+  readonly text: string;
+  readonly level: string;
+  readonly step: number;
+  readonly timestamp: string;
 }
 
 /** A run as trackio gives it to its dashboard. */
@@ -61,6 +69,10 @@ export class TrackioServer {
   }
   async read(project: string, runId: string): Promise<ReadTrackioRun> {
     return (await this.#process.ask("read_run", project, runId)) as ReadTrackioRun;
+  }
+  /** Of the runs of that name, the newest first. */
+  async alerts(project: string, name: string): Promise<readonly ReadTrackioAlert[]> {
+    return (await this.#process.ask("alerts", project, name)) as readonly ReadTrackioAlert[];
   }
   async rename(project: string, runId: string, name: string): Promise<void> {
     await this.#process.ask("rename_run", project, runId, name);

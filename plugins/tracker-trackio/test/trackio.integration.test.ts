@@ -36,9 +36,11 @@ describeTracker("trackioTracker", {
     createTracker: () => trackioTracker({ ...connection(), reachableProjects: ["contract", "di.gits"] }),
     target: (run) => ({ project: "digits", run_name: `../../<b>${run}</b>` }),
     read: async (run) => {
-      const found = (await server.runs("digits")).filter(({ name }) => name === `../../<b>${run}</b>`);
-      if (found.length !== 1) throw new Error(`${run} has ${found.length} runs in trackio`);
-      const { logs, files } = await server.read("digits", found[0]?.id ?? "");
+      const name = `../../<b>${run}</b>`;
+      const found = (await server.runs("digits")).filter((listed) => listed.name === name);
+      if (found.length > 1) throw new Error(`${run} has ${found.length} runs in trackio`);
+      const { logs, files } = await server.read("digits", found[0]?.id ?? "none");
+      const alerts = await server.alerts("digits", name);
       return {
         points: logs
           .flatMap((row) =>
@@ -53,6 +55,7 @@ describeTracker("trackioTracker", {
           bytes: Buffer.from(base64, "base64"),
         })),
         note: undefined,
+        alerts: alerts.map(({ title, text }) => `${title}\n${text}`),
       };
     },
     stop: async () => {},
@@ -120,6 +123,30 @@ test("a run that was renamed keeps its new name, and one that was deleted is not
   });
   expect(await server.runs("moved")).toEqual([]);
   await tracker.close();
+});
+
+test("an alert has its own level, step and time, and the link to the run", async () => {
+  const tracker = trackioTracker(connection());
+  const run = await tracker.openRun({ run_name: "alerted" }, { ...context, run: "alerted" });
+  const alert = {
+    id: "a1",
+    rule: "signal-lost",
+    title: "Signal lost",
+    text: "Look.",
+    step: 7,
+    timeMs: startMs,
+  } as const;
+  const alerts = [
+    { ...alert, severity: "warning", link: "http://collector/runs/alerted" },
+    { ...alert, id: "a2", severity: "error", timeMs: startMs + 1 },
+  ] as const;
+  await run.send(push([7], { alerts }), null);
+  await tracker.close();
+  const read = await server.alerts("digits", "alerted");
+  expect(read.map(({ level, step, text, timestamp }) => [level, step, text, timestamp]).sort()).toEqual([
+    ["error", 7, "Look.", new Date(startMs + 1).toISOString()],
+    ["warn", 7, "Look.\nhttp://collector/runs/alerted", new Date(startMs).toISOString()],
+  ]);
 });
 
 test("a write token may stand in the address, as trackio prints it; without one the message says where to put it", async () => {

@@ -18,7 +18,11 @@ def serve(port):
 
 
 def runs(project):
-    return [{"id": run.id, "name": run.name, "alerts": run.alerts()} for run in trackio.Api().runs(project)]
+    return [{"id": run.id, "name": run.name} for run in trackio.Api().runs(project)]
+
+
+def alerts(project, name):
+    return trackio.Api().alerts(project, run=name)
 
 
 def read_run(project, run_id):
