@@ -97,9 +97,12 @@ export class MlflowClient {
 
   /** Version of the server, such as `3.17.2`; undefined where it does not tell. */
   async version(): Promise<string | undefined> {
-    const response = await this.#fetch("ask for its version", "version", {}, answerWithin);
-    if (response.ok) return (await response.text()).trim();
-    await response.body?.cancel();
+    const answer = await this.#server.request("tell its version", "version", {
+      withinSeconds: answerWithin,
+      accepted: [401, 403, 404],
+    });
+    if (answer.ok) return (await answer.text()).trim();
+    await answer.body?.cancel();
     return undefined;
   }
 
