@@ -102,6 +102,10 @@ export class TrackioClient {
     await this.#call("take alerts", "bulk_alert", { alerts, hf_token: null });
   }
 
+  async deleteRun(project: string, runId: string): Promise<void> {
+    await this.#call("delete a run", "delete_run", { project, run_id: runId });
+  }
+
   /** Puts a file, over one of the same name. */
   async putMedia(media: TrackioMedia): Promise<void> {
     const what = `take the file ${media.fileName}`;

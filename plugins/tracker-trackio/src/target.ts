@@ -25,6 +25,10 @@ export interface TrackioPlace {
   readonly project: string;
   readonly runId: string;
   readonly runName: string;
+}
+
+/** A place that was looked up. */
+interface FoundPlace extends TrackioPlace {
   /** Whether trackio lists the run. */
   readonly exists: boolean;
 }
@@ -50,7 +54,7 @@ export async function findPlace(
   target: TrackioTarget,
   context: RunContext,
   allowed: readonly string[] | undefined,
-): Promise<TrackioPlace> {
+): Promise<FoundPlace> {
   const project = canonicalProject(target.project ?? context.project);
   if (allowed !== undefined && !allowed.map(canonicalProject).includes(project)) {
     throw new TrackerError(

@@ -7,6 +7,7 @@ import {
   type TrackerRun,
 } from "@noisescale/tracker";
 import { TrackioClient, type TrackioConnection } from "./client.ts";
+import { trySelf } from "./self-test.ts";
 import { findPlace, parseTarget, type TrackioPlace } from "./target.ts";
 import { panelMedia, panelRow, rowCalls, trackioAlert } from "./transform.ts";
 
@@ -40,7 +41,7 @@ export function trackioTracker(config: TrackioConfig): Tracker {
     capabilities,
     async openRun(untrusted, context): Promise<TrackerRun> {
       const target = parseTarget(untrusted);
-      const find = (): Promise<TrackioPlace> => findPlace(client, target, context, config.reachableProjects);
+      const find = () => findPlace(client, target, context, config.reachableProjects);
       const { project, runId } = await find();
       const query = new URLSearchParams({ project, run_ids: runId });
       let closed = false;
@@ -62,6 +63,7 @@ export function trackioTracker(config: TrackioConfig): Tracker {
         },
       };
     },
+    selfTest: () => trySelf(client, config.reachableProjects),
     async close(): Promise<void> {
       client.close();
     },

@@ -67,6 +67,10 @@ export class TrackioServer {
   async runs(project: string): Promise<readonly ListedTrackioRun[]> {
     return (await this.#process.ask("runs", project)) as readonly ListedTrackioRun[];
   }
+  /** Of all projects. */
+  async countRuns(): Promise<number> {
+    return (await this.#process.ask("count_runs")) as number;
+  }
   async read(project: string, runId: string): Promise<ReadTrackioRun> {
     return (await this.#process.ask("read_run", project, runId)) as ReadTrackioRun;
   }

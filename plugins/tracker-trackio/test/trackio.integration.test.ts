@@ -33,7 +33,7 @@ const page = {
 
 describeTracker("trackioTracker", {
   start: async () => ({
-    createTracker: () => trackioTracker({ ...connection(), reachableProjects: ["contract", "di.gits"] }),
+    createTracker: () => trackioTracker({ ...connection(), reachableProjects: ["di.gits", "contract"] }),
     target: (run) => ({ project: "digits", run_name: `../../<b>${run}</b>` }),
     read: async (run) => {
       const name = `../../<b>${run}</b>`;
@@ -58,6 +58,7 @@ describeTracker("trackioTracker", {
         alerts: alerts.map(({ title, text }) => `${title}\n${text}`),
       };
     },
+    countRuns: async () => server.countRuns(),
     stop: async () => {},
   }),
   refusedTargets: {

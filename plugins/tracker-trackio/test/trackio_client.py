@@ -21,6 +21,10 @@ def runs(project):
     return [{"id": run.id, "name": run.name} for run in trackio.Api().runs(project)]
 
 
+def count_runs():
+    return sum(len(SQLiteStorage.get_run_records(project)) for project in SQLiteStorage.get_projects())
+
+
 def alerts(project, name):
     return trackio.Api().alerts(project, run=name)
 
