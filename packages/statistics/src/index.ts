@@ -1,3 +1,10 @@
+export {
+  BatchSizeDecision,
+  type BatchSizeDecisionSettings,
+  type BatchSizeRange,
+  type BatchSizeVerdict,
+  type RecommendedRange,
+} from "./batch-size-decision.ts";
 export { confidence } from "./confidence.ts";
 export { efficiency, stepsFactor, type TradeRow, tradeTable, unitsFactor } from "./critical-batch-size.ts";
 export { type FiellerSet, fiellerSet, type RatioMoments } from "./fieller.ts";
@@ -29,7 +36,9 @@ export {
   type RunPoint,
 } from "./run-estimator.ts";
 export type { RunSettings } from "./run-settings.ts";
+export { defaultWatchSettings, type RunChange, RunWatch, steadyHorizon, type WatchSettings } from "./run-watch.ts";
 export { type SettingChange, settingChanges, type TrainingSettings } from "./setting-change.ts";
+export type { NoiseScaleInterval } from "./signal-loss.ts";
 export { StateVersionError } from "./state-bytes.ts";
 export {
   formEstimates,

@@ -1,3 +1,4 @@
+import type { BatchSizeRange } from "./batch-size-decision.ts";
 import { efficiency } from "./critical-batch-size.ts";
 import { SignalFilter } from "./filter.ts";
 import { inverseNoiseScaleOfFilter, noiseScaleOfFilter } from "./filter-noise-scale.ts";
@@ -183,6 +184,21 @@ export class RunEstimator {
       predicted: this.#predicting.estimate(),
       recommendation: recommendation(headline, this.#units, this.#held, this.#settings, this.#heldBack),
     };
+  }
+
+  /** The plain average over one of `horizonLengths`. @throws RangeError where it is none of them */
+  plain(horizon: number): NoiseScale {
+    const found = this.#horizons.find((candidate) => candidate.horizon === horizon);
+    if (found === undefined)
+      throw new RangeError(`horizon must be one of ${horizonLengths.join(", ")}, not ${horizon}`);
+    return found.noiseScale();
+  }
+
+  /** The recommended batch size at the ends of an interval of B_simple [units]. */
+  recommendedRange({ bSimpleLow, bSimpleHigh }: NoiseScale): BatchSizeRange {
+    const at = (bSimple: number | undefined): number | undefined =>
+      bSimple === undefined ? undefined : recommendedBatchSize(bSimple, this.#settings);
+    return { low: at(bSimpleLow), high: at(bSimpleHigh) };
   }
 
   serialize(): Uint8Array {

@@ -1,0 +1,87 @@
+import { Dwell } from "./dwell.ts";
+import type { StateReader, StateWriter } from "./state-bytes.ts";
+
+export type BatchSizeVerdict = "fine" | "too_large" | "too_small";
+
+/** Recommended batch sizes at the ends of the interval that they rest on [units]; not known is undefined. */
+export interface BatchSizeRange {
+  readonly low: number | undefined;
+  readonly high: number | undefined;
+}
+
+/** The recommendation as it is now. */
+export interface RecommendedRange extends BatchSizeRange {
+  /** A measured frontier stands behind it. */
+  readonly calibrated: boolean;
+  /** The same from the plain average of the last measurements; asked for only where the batch looks wasteful. */
+  plain(): BatchSizeRange;
+}
+
+export interface BatchSizeDecisionSettings {
+  /** How far beyond the recommendation's interval a batch is wasteful: B > factor·high, B < low/factor. */
+  readonly factor: number;
+  /** Measurements that a verdict has to lead by. */
+  readonly dwell: number;
+}
+
+/** A batch that was found wasteful is fine again only once it is inside the factor by this much. */
+const hysteresisFactor = 1.25;
+
+const verdicts: readonly BatchSizeVerdict[] = ["fine", "too_large", "too_small"];
+
+/**
+ * Whether the batch is wastefully large or needlessly small for the recommendation as it is now. The interval lies beyond
+ * the factor, the interval of the plain average lies on the same side of the batch, the verdict holds, and is told once.
+ *
+ * The plain average is asked because under heavy tails (Student's t, 3 degrees) one measurement can move the filter's whole
+ * interval for some four hundred: of such stretches at most a few tens of measurements were seen that both agree on.
+ */
+export class BatchSizeDecision {
+  #dwell = new Dwell();
+  /** Whether the standing verdict was reached on a measured frontier: reached on one later, it is told again. */
+  #calibrated = false;
+
+  get verdict(): BatchSizeVerdict {
+    return verdicts[this.#dwell.standing] as BatchSizeVerdict;
+  }
+
+  /**
+   * @param batchSize - units of the step
+   * @returns whether the verdict is a new one, or newly stands on a measured frontier
+   */
+  add(batchSize: number, recommended: RecommendedRange, { factor, dwell }: BatchSizeDecisionSettings): boolean {
+    const changed = this.#dwell.add(verdicts.indexOf(this.#verdictOf(batchSize, recommended, factor)), dwell);
+    const calibratedNow = recommended.calibrated && !this.#calibrated && this.verdict !== "fine";
+    if (changed || calibratedNow) this.#calibrated = recommended.calibrated;
+    return changed || calibratedNow;
+  }
+
+  write(writer: StateWriter): void {
+    this.#dwell.write(writer);
+    writer.number(this.#calibrated ? 1 : 0);
+  }
+
+  static read(reader: StateReader): BatchSizeDecision {
+    const read = new BatchSizeDecision();
+    read.#dwell = Dwell.read(reader);
+    read.#calibrated = reader.number() === 1;
+    return read;
+  }
+
+  #verdictOf(batchSize: number, recommended: RecommendedRange, factor: number): BatchSizeVerdict {
+    const { low, high } = recommended;
+    const within = (verdict: BatchSizeVerdict): number =>
+      this.verdict === verdict ? factor / hysteresisFactor : factor;
+    // What stands was confirmed when it was reached.
+    const confirmed = (verdict: BatchSizeVerdict): boolean =>
+      this.verdict === verdict || isOn(verdict, batchSize, recommended);
+    if (high !== undefined && batchSize > within("too_large") * high && confirmed("too_large")) return "too_large";
+    if (low !== undefined && batchSize < low / within("too_small") && confirmed("too_small")) return "too_small";
+    return "fine";
+  }
+}
+
+function isOn(verdict: BatchSizeVerdict, batchSize: number, recommended: RecommendedRange): boolean {
+  const { low, high } = recommended.plain();
+  return verdict === "too_large" ? high !== undefined && batchSize > high : low !== undefined && batchSize < low;
+}

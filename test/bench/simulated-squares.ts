@@ -1,0 +1,119 @@
+import type { SquaredNormPair } from "@noisescale/statistics";
+
+/** How a run's measurements scatter. */
+export type Scatter = "normal" | "lognormal" | "student-t-3";
+
+export interface StationaryRun {
+  readonly seed: number;
+  readonly measurements: number;
+  /** tr Σ/|G|²; tr Σ is 1. */
+  readonly bSimple: number;
+  readonly batchSize: number;
+  readonly parts: number;
+  /** `lognormal`: |G|² × exp(.7z) anew each step. `student-t-3`: each coordinate of each part's noise has 3 degrees. */
+  readonly scatter: Scatter;
+}
+
+/** Dimensions in which the noise lies: as many equal ones as 200 with variances ∝ 1/i are worth. */
+const dimensions = 21;
+
+/** Two squared norms a step of a run whose noise scale does not change. */
+export function* stationarySquares(run: StationaryRun): Generator<SquaredNormPair> {
+  const { seed, measurements, bSimple, batchSize, parts, scatter } = run;
+  const uniform = seededUniform(seed);
+  const next = scatter === "student-t-3" ? studentSquares(run, uniform) : normalSquares(run, uniform);
+  const signal = scatter === "lognormal" ? lognormal(uniform, 1 / bSimple) : () => 1 / bSimple;
+  for (let i = 0; i < measurements; i += 1) {
+    const { small, big } = next(signal());
+    yield {
+      small: { batchSize: batchSize / parts, meanSquaredNorm: small },
+      big: { batchSize, squaredNorm: big },
+    };
+  }
+}
+
+type Squares = (signal: number) => { readonly small: number; readonly big: number };
+
+/** Normal noise as the chi-squares that its squares are: those of the mean and those of the parts around it. */
+function normalSquares({ batchSize, parts }: StationaryRun, uniform: () => number): Squares {
+  const normal = seededNormal(uniform);
+  const variance = 1 / batchSize / dimensions;
+  const across = seededGamma(normal, uniform, (dimensions - 1) / 2);
+  const within = seededGamma(normal, uniform, (dimensions * (parts - 1)) / 2);
+  return (signal) => {
+    const along = Math.sqrt(signal) + Math.sqrt(variance) * normal();
+    const big = along * along + variance * 2 * across();
+    return { big, small: big + variance * 2 * within() };
+  };
+}
+
+function studentSquares({ batchSize, parts }: StationaryRun, uniform: () => number): Squares {
+  const deviation = Math.sqrt(parts / batchSize / dimensions / 3);
+  const mean = new Float64Array(dimensions);
+  return (signal) => {
+    mean.fill(0);
+    let small = 0;
+    for (let part = 0; part < parts; part += 1) {
+      for (let i = 0; i < dimensions; i += 1) {
+        const value = (i === 0 ? Math.sqrt(signal) : 0) + deviation * studentT3(uniform);
+        mean[i] = (mean[i] as number) + value / parts;
+        small += (value * value) / parts;
+      }
+    }
+    return { small, big: mean.reduce((sum, value) => sum + value * value, 0) };
+  };
+}
+
+function lognormal(uniform: () => number, scale: number): () => number {
+  const normal = seededNormal(uniform);
+  // The mean of |G|² stays what it is.
+  return () => scale * Math.exp(0.7 * normal() - 0.7 ** 2 / 2);
+}
+
+/** Mulberry32. */
+function seededUniform(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return (((mixed ^ (mixed >>> 14)) >>> 0) + 0.5) / 4294967296;
+  };
+}
+
+/** A point in the unit disc: its first coordinate and its squared distance from the middle. */
+function inDisc(uniform: () => number): readonly [across: number, square: number] {
+  for (;;) {
+    const across = 2 * uniform() - 1;
+    const up = 2 * uniform() - 1;
+    const square = across * across + up * up;
+    if (square > 0 && square < 1) return [across, square];
+  }
+}
+
+/** Marsaglia's polar method. */
+function seededNormal(uniform: () => number): () => number {
+  return () => {
+    const [across, square] = inDisc(uniform);
+    return across * Math.sqrt((-2 * Math.log(square)) / square);
+  };
+}
+
+/** Student's t with 3 degrees by Bailey's polar method (1994). */
+function studentT3(uniform: () => number): number {
+  const [across, square] = inDisc(uniform);
+  return across * Math.sqrt((3 * (Math.cbrt(square) ** -2 - 1)) / square);
+}
+
+/** Gamma numbers of a shape ≥ 1 by Marsaglia and Tsang's method (2000). */
+function seededGamma(normal: () => number, uniform: () => number, shape: number): () => number {
+  const d = shape - 1 / 3;
+  const c = 1 / Math.sqrt(9 * d);
+  return () => {
+    for (;;) {
+      const z = normal();
+      const v = (1 + c * z) ** 3;
+      if (v > 0 && Math.log(uniform()) < 0.5 * z * z + d - d * v + d * Math.log(v)) return d * v;
+    }
+  };
+}
