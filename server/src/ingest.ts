@@ -166,13 +166,14 @@ export class Ingest {
       if (run.state !== "live" && run.fold !== undefined && attempt > run.fold.attempt) {
         await transaction.setState(run.id, "live");
       }
+      const { project, group, unit, dataset_units: datasetUnits } = run.declaration;
+      const measured = await transaction.measuredFrontiers(project, group, unit);
       for (const tracker of await makeDeliveries(transaction, run, result, this.#settings.trackers, Date.now())) {
         trackers.add(tracker);
       }
       const events = await this.#store.eventCounts(run.id);
-      const { unit } = run.declaration;
-      const context = { run: name, unit, attempt, timeMs: result.position?.timeMs ?? null, events };
-      const estimate = result.estimator.estimate();
+      const context = { run: name, unit, datasetUnits, attempt, timeMs: result.position?.timeMs ?? null, events };
+      const estimate = result.estimator.estimate(measured);
       const brief = toBriefSnapshot(estimate, context);
       const full = requests.some((request) => request.full) ? toSnapshot(estimate, context) : brief;
       return requests.map((request) => ({

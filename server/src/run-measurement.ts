@@ -73,6 +73,7 @@ export function toObservation(measurement: RunMeasurement): Observation {
     small: { batchSize: measurement.smallBatchSize, meanSquaredNorm: measurement.smallMeanSquaredNorm },
     big: { batchSize: measurement.bigBatchSize, squaredNorm: measurement.bigSquaredNorm },
     learningRate: measurement.learningRate ?? undefined,
+    loss: measurement.loss ?? undefined,
   };
   if (measurement.named === null) return observation;
   const { layers, hessian, preconditioned } = JSON.parse(measurement.named) as NamedNumbers;
@@ -89,6 +90,13 @@ function toForm([smallBatchSize, smallValue, bigBatchSize, bigValue]: FormNumber
     small: { batchSize: smallBatchSize, value: smallValue },
     big: { batchSize: bigBatchSize, value: bigValue },
   };
+}
+
+/** Names and values of the evaluations. */
+export function evaluationsOf({ named }: RunMeasurement): NonNullable<NamedNumbers["evaluations"]> {
+  // Looked for before it is read: layers make the text long.
+  if (named === null || !named.includes('"evaluations"')) return [];
+  return (JSON.parse(named) as NamedNumbers).evaluations ?? [];
 }
 
 /** The measurement as it is written on the wire. */

@@ -1,5 +1,7 @@
 import type { RunDetail, RunSummary, SeriesMetric, Snapshot } from "@noisescale/protocol";
+import type { MeasuredFrontiers } from "@noisescale/statistics";
 import type { Fold } from "./fold.ts";
+import { applyMeasuredFrontiers } from "./measured-rows.ts";
 import type { ConfiguredTrackers } from "./outbox/configured-tracker.ts";
 import { columnOf, seriesRowWidth, valueAt } from "./series-row.ts";
 import { toSnapshot } from "./snapshot.ts";
@@ -23,6 +25,8 @@ export class RunView {
   async summary(run: RunRow, queues?: readonly QueueRow[]): Promise<RunSummary> {
     const count = run.fold?.measurements ?? 0;
     const rows = await this.#store.seriesRows(run.id, sparkIndexes(count));
+    const measured = await this.measured(run);
+    for (const row of rows) applyMeasuredFrontiers(row, { run, measured });
     const last = rows.at(-1) ?? new Float64Array(seriesRowWidth).fill(Number.NaN);
     const now = (metric: SeriesMetric): number | null => valueAt(last, 0, columnOf(metric));
     return {
@@ -46,6 +50,11 @@ export class RunView {
     };
   }
 
+  /** What sweeps say of the run's project and group. */
+  measured({ declaration }: RunRow): Promise<MeasuredFrontiers> {
+    return this.#store.measuredFrontiers(declaration.project, declaration.group, declaration.unit);
+  }
+
   async detail(run: RunRow): Promise<RunDetail> {
     const events = await this.#store.eventCounts(run.id);
     return {
@@ -63,13 +72,15 @@ export class RunView {
 
   /** @throws Error where the state is of another version of the statistics: the run is folded anew when it is opened */
   async snapshot(run: RunRow): Promise<Snapshot> {
+    const measured = await this.measured(run);
     const estimator = this.#fold.estimator(run);
     if (estimator === undefined) throw new Error(`the state of run ${run.run} is not readable`);
     // Taken at once: what the fold holds may go on while events are read.
-    const estimate = estimator.estimate();
+    const estimate = estimator.estimate(measured);
     return toSnapshot(estimate, {
       run: run.run,
       unit: run.declaration.unit,
+      datasetUnits: run.declaration.dataset_units,
       attempt: run.fold?.attempt ?? 0,
       timeMs: run.fold?.timeMs ?? null,
       events: await this.#store.eventCounts(run.id),

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import type { Writable } from "node:stream";
 import type { SeriesMetric } from "@noisescale/protocol";
+import { applyMeasuredFrontiers } from "./measured-rows.ts";
 import { allMetrics } from "./series-reduction.ts";
 import { columnOf, seriesRowWidth, stepColumn, timeColumn, valueAt } from "./series-row.ts";
 import type { RunRow, Store } from "./store/store.ts";
@@ -11,7 +12,7 @@ function heading(metric: SeriesMetric, unit: string): string {
   if (metric === "gradient_squared_norm") return `${metric} [gradient^2]`;
   if (metric === "covariance_trace") return `${metric} [gradient^2*${unit}]`;
   if (metric === "efficiency" || metric === "learning_rate") return metric;
-  if (metric === "loss") return `${metric} [per ${unit}]`;
+  if (metric === "loss" || metric === "smoothed_loss") return `${metric} [per ${unit}]`;
   return `${metric} [${unit}s]`;
 }
 
@@ -23,7 +24,10 @@ export async function writeSeriesCsv(store: Store, run: RunRow, output: Writable
   const columns = allMetrics.map(columnOf);
   const headings = allMetrics.map((metric) => heading(metric, run.declaration.unit));
   output.write(`${["step", "time_ms", ...headings].join(",")}\r\n`);
+  const { project, group, unit } = run.declaration;
+  const measured = await store.measuredFrontiers(project, group, unit);
   for await (const { rows } of store.series(run.id, everyStep)) {
+    applyMeasuredFrontiers(rows, { run, measured });
     let text = "";
     for (let row = 0; row < rows.length / seriesRowWidth; row += 1) {
       const values = [stepColumn, timeColumn, ...columns].map((column) => valueAt(rows, row, column) ?? "");

@@ -1,4 +1,5 @@
 import { type Series, type SeriesMetric, seriesMetricSchema } from "@noisescale/protocol";
+import { applyMeasuredFrontiers } from "./measured-rows.ts";
 import { columnOf, seriesRowWidth, stepColumn, timeColumn, valueAt } from "./series-row.ts";
 import type { RunRow, StepRange, Store } from "./store/store.ts";
 
@@ -32,7 +33,10 @@ export async function readSeries(
     metrics,
     upperBound <= points ? 1 : Math.max(smallestBucket, Math.ceil((2 * upperBound) / points)),
   );
+  const { project, group, unit } = run.declaration;
+  const measured = await store.measuredFrontiers(project, group, unit);
   for await (const { rows } of store.series(run.id, range)) {
+    applyMeasuredFrontiers(rows, { run, measured });
     const end = rows.length / seriesRowWidth;
     for (let row = 0; row < end; row += 1) {
       const step = rows[row * seriesRowWidth + stepColumn] as number;

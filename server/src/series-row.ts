@@ -24,6 +24,8 @@ const metrics: readonly SeriesMetric[] = [
   "b_preconditioned",
   "b_preconditioned_low",
   "b_preconditioned_high",
+  "held_b_simple",
+  "smoothed_loss",
 ];
 
 export const stepColumn = 0;
@@ -73,4 +75,6 @@ export function writeSeriesRow(rows: Float64Array, row: number, point: RunPoint,
   rows[at + 16] = point.bPreconditioned.value ?? Number.NaN;
   rows[at + 17] = point.bPreconditioned.low ?? Number.NaN;
   rows[at + 18] = point.bPreconditioned.high ?? Number.NaN;
+  rows[at + 19] = point.heldBSimple ?? Number.NaN;
+  rows[at + 20] = point.smoothedLoss ?? Number.NaN;
 }

@@ -9,6 +9,8 @@ export interface SnapshotContext {
   readonly attempt: number;
   /** Time of the last measurement [Unix ms]; null before the first. */
   readonly timeMs: number | null;
+  /** Units in a data set that is drawn without replacement; undefined where the run states none. */
+  readonly datasetUnits?: number | undefined;
   readonly events?: readonly EventTotal[];
 }
 
@@ -43,6 +45,7 @@ export function toBriefSnapshot(estimate: RunEstimate, context: SnapshotContext)
     b_preconditioned: known(bPreconditioned.value),
     b_preconditioned_low: known(bPreconditioned.low),
     b_preconditioned_high: known(bPreconditioned.high),
+    dataset_units: context.datasetUnits ?? null,
     efficiency: known(estimate.efficiency),
     predicted: {
       min_steps: known(predicted.minSteps),
@@ -62,7 +65,11 @@ export function toBriefSnapshot(estimate: RunEstimate, context: SnapshotContext)
       batch_size_low: known(recommendation.batchSizeLow),
       batch_size_high: known(recommendation.batchSizeHigh),
       basis: recommendation.basis,
+      target: recommendation.target ?? null,
       calibrated: recommendation.calibrated,
+      critical_batch_size: known(recommendation.criticalBatchSize),
+      critical_batch_size_low: known(recommendation.criticalBatchSizeLow),
+      critical_batch_size_high: known(recommendation.criticalBatchSizeHigh),
       learning_rate_factor: known(recommendation.learningRateFactor),
       adam:
         recommendation.adam === undefined

@@ -54,11 +54,18 @@ export function warnings(estimate: RunEstimate, unit: Unit, events: readonly Eve
           : `The signal cannot be told from zero yet: the noise scale is at least ${rounded(estimate.bSimpleLow)} ${unit}s, and has no upper bound.`,
     });
   }
-  if (estimate.identifiable && !estimate.recommendation.calibrated) {
+  const { batchSize, basis } = estimate.recommendation;
+  if (batchSize !== undefined && basis === "b_simple") {
     found.push({
       code: "uncalibrated",
       message:
         "Rests on B_simple alone, which was not compared with a measured frontier of this project: an indicator, which may be several times too high.",
+    });
+  } else if (batchSize !== undefined && basis === "b_noise") {
+    found.push({
+      code: "uncalibrated",
+      message:
+        "Rests on B_noise, which was not compared with a measured frontier of this project: an indicator. On MNIST it was up to twice too high.",
     });
   }
   if (estimate.recommendation.heldBack === "learning_rate") {

@@ -12,6 +12,7 @@ import math
 import sys
 from pathlib import Path
 
+import calibration
 import filter_experiment
 import frontier_fit
 import measured_run
@@ -168,7 +169,10 @@ def recommendation_reference() -> list[Json]:
 
 def references() -> dict[str, object]:
     """Content by file name."""
+    calibrations, crossings = calibration.references()
     return {
+        "calibrations.json": calibrations,
+        "crossings.json": crossings,
         "fieller.json": fieller_reference(),
         "distributions.json": distribution_reference(),
         "recommendations.json": recommendation_reference(),

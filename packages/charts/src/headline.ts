@@ -1,5 +1,6 @@
 import { estimateText, numberText, timesText } from "./number-text.ts";
 import { type PanelSnapshot, unitWords } from "./panel-data.ts";
+import { basisRemark, basisWords, dataSetWords } from "./recommendation-words.ts";
 
 /** Both batch sizes within this factor: changing is not worth a sentence. */
 const closeEnough = 1.25;
@@ -13,8 +14,8 @@ export interface Headline {
 
 /** The two sentences on top of the page, in notes and in the command's summary. */
 export function headline(snapshot: PanelSnapshot): Headline {
-  const { b_simple: noiseScale, batch_size: current } = snapshot;
-  const recommended = snapshot.recommendation.batch_size;
+  const { batch_size: current } = snapshot;
+  const { batch_size: recommended, critical_batch_size: noiseScale } = snapshot.recommendation;
   const units = unitWords[snapshot.unit];
   if (noiseScale === null || current === null || recommended === null) return unknownHeadline(snapshot);
   const steps = (1 + noiseScale / recommended) / (1 + noiseScale / current);
@@ -27,15 +28,9 @@ export function headline(snapshot: PanelSnapshot): Headline {
   return { sentence, basis: basisOf(snapshot, noiseScale) };
 }
 
-function basisOf(snapshot: PanelSnapshot, noiseScale: number): string {
-  const { b_simple_low: low, b_simple_high: high, batch_size: current } = snapshot;
-  const interval =
-    low === null || high === null ? "" : ` (95 % between ${estimateText(low)} and ${estimateText(high)})`;
-  const now = current === null ? "" : `Now ${numberText(current)}. `;
-  const calibration = snapshot.recommendation.calibrated
-    ? ""
-    : " It is an indicator: no sweep of this project says yet how B_simple compares with the batch size that costs the least.";
-  return `${now}This rests on B_simple now, ${estimateText(noiseScale)} ${unitWords[snapshot.unit]}${interval}.${calibration}`;
+function basisOf(snapshot: PanelSnapshot, criticalBatchSize: number): string {
+  const now = snapshot.batch_size === null ? "" : `Now ${numberText(snapshot.batch_size)}. `;
+  return `${now}${basisWords(snapshot, criticalBatchSize)}${dataSetWords(snapshot)}`;
 }
 
 /** Codes of the warnings that say why there is no number. */
@@ -48,7 +43,8 @@ function unknownHeadline(snapshot: PanelSnapshot): Headline {
   }
   const reason = snapshot.warnings.find(({ code }) => reasonCodes.has(code))?.message ?? "";
   const { b_simple_low: low, batch_size: current } = snapshot;
-  if (low === null) return { sentence: "Nothing can be said yet.", basis: reason };
+  const { critical_batch_size_low: critical } = snapshot.recommendation;
+  if (low === null || critical === null) return { sentence: "Nothing can be said yet.", basis: reason };
   const useful = usefulShare(snapshot);
   const now =
     current === null || useful === undefined
@@ -57,13 +53,14 @@ function unknownHeadline(snapshot: PanelSnapshot): Headline {
   return {
     sentence: `Not identifiable yet: B_simple ≥ ${estimateText(low)} ${units}.`,
     basis:
-      `${reason}${now} A batch of ${estimateText(low)} would take at most twice the least ${units}, as far as B_simple tells.`.trim(),
+      `${reason}${now} A batch of ${estimateText(critical)} would take at most twice the least ${units}, as far as B_simple tells.`.trim(),
   };
 }
 
 /** Useful share of the compute, 1/(1 + B/𝓑); where only the lower bound of 𝓑 is known, what it is at least. */
-function usefulShare({ efficiency, batch_size: current, b_simple_low: low }: PanelSnapshot): number | undefined {
+function usefulShare({ efficiency, batch_size: current, recommendation }: PanelSnapshot): number | undefined {
   if (efficiency !== null) return efficiency;
+  const { critical_batch_size_low: low } = recommendation;
   return current === null || low === null ? undefined : 1 / (1 + current / low);
 }
 
@@ -118,12 +115,7 @@ export function summaryRows(snapshot: PanelSnapshot): SummaryRow[] {
     {
       label: "Recommended batch size",
       value: recommendation.batch_size === null ? "–" : numberText(recommendation.batch_size),
-      detail: rangeOf(
-        recommendation.batch_size_low,
-        recommendation.batch_size_high,
-        "",
-        recommendation.calibrated ? "" : "uncalibrated",
-      ),
+      detail: rangeOf(recommendation.batch_size_low, recommendation.batch_size_high, "", basisRemark(recommendation)),
     },
     {
       label: "Useful share of compute",

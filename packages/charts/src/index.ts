@@ -21,6 +21,7 @@ export {
   panelText,
   panelTitle,
 } from "./panels.ts";
+export { basisName } from "./recommendation-words.ts";
 export type { SweepData, SweepTarget } from "./sweep-data.ts";
 export {
   panelsOfSweep,

@@ -23,6 +23,8 @@ export interface PanelSnapshot {
   readonly b_preconditioned: Known;
   readonly b_preconditioned_low: Known;
   readonly b_preconditioned_high: Known;
+  /** Units of the data set whose own gradient is the signal; null: that of all data there might be. */
+  readonly dataset_units: Known;
   readonly efficiency: Known;
   readonly predicted: {
     readonly min_steps: Known;
@@ -43,7 +45,12 @@ export interface PanelSnapshot {
     readonly batch_size: Known;
     readonly batch_size_low: Known;
     readonly batch_size_high: Known;
+    readonly basis: "frontier" | "b_noise" | "b_simple_calibrated" | "b_simple";
+    readonly target: string | null;
     readonly calibrated: boolean;
+    readonly critical_batch_size: Known;
+    readonly critical_batch_size_low: Known;
+    readonly critical_batch_size_high: Known;
     readonly learning_rate_factor: Known;
     /** The learning rate over the batch size is being changed: the batch size stands as it stood. */
     readonly held_back: "learning_rate" | null;

@@ -5,6 +5,7 @@ import { layersPanel, layersText } from "./panels/layers.ts";
 import { noiseScalePanel, noiseScaleText } from "./panels/noise-scale.ts";
 import { signalAndNoisePanel, signalAndNoiseText } from "./panels/signal-and-noise.ts";
 import { tradePanel, tradeText } from "./panels/trade.ts";
+import { basisName } from "./recommendation-words.ts";
 import type { Theme } from "./theme.ts";
 
 export const panelNames = ["noise-scale", "frontier", "trade", "signal-and-noise", "layers"] as const;
@@ -54,11 +55,11 @@ const panels: Readonly<Record<PanelName, Panel>> = {
   trade: {
     title: "What another batch size costs",
     subtitle: ({ snapshot }) =>
-      `multiples of the least steps and the least ${unitWords[snapshot.unit]}, at B_simple now`,
+      `multiples of the least steps and the least ${unitWords[snapshot.unit]}, at ${basisName(snapshot.recommendation)}`,
     configuration: tradePanel,
     text: tradeText,
     missing: (data) =>
-      data.snapshot.b_simple === null
+      data.snapshot.recommendation.critical_batch_size === null
         ? firstWarning(data, "What another batch size costs is not known yet.")
         : undefined,
   },

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { headline, summaryMarkdown, summaryRows } from "../src/index.ts";
+import { headline, type PanelSnapshot, summaryMarkdown, summaryRows } from "../src/index.ts";
 import { hostileName, notIdentifiable, snapshot, unmeasured } from "./panel-fixture.ts";
 
 describe("headline", () => {
@@ -15,8 +15,46 @@ describe("headline", () => {
     expect(basis).toContain("Now 128.");
     expect(basis).toContain("400 examples (95 % between 310 and 600)");
     expect(basis).toContain("It is an indicator");
-    const calibrated = { ...snapshot, recommendation: { ...snapshot.recommendation, calibrated: true } };
-    expect(headline(calibrated).basis).not.toContain("indicator");
+  });
+
+  it("says of every other basis what it is, its value and its interval", () => {
+    const on = (recommendation: Partial<PanelSnapshot["recommendation"]>) =>
+      headline({
+        ...snapshot,
+        recommendation: {
+          ...snapshot.recommendation,
+          critical_batch_size: 80,
+          critical_batch_size_low: 50,
+          critical_batch_size_high: 130,
+          ...recommendation,
+        },
+      });
+    const calibrated = on({ basis: "b_simple_calibrated", calibrated: true });
+    expect(calibrated.basis).toContain(
+      "B_simple now, 400, times what a sweep of this project measured: a critical batch size of 80 examples (95 % between 50 and 130)",
+    );
+    // (1 + 80/416)/(1 + 80/128) = 0.7337… and (1 + 416/80)/(1 + 128/80) = 2.3846…
+    expect(calibrated.sentence).toContain("0.73× the steps for 2.38× the examples");
+    expect(calibrated.basis).not.toContain("indicator");
+    expect(on({ basis: "b_noise" }).basis).toContain("B_noise now, 80 examples");
+    expect(on({ basis: "frontier", target: "loss<=0.3", calibrated: true }).basis).toContain(
+      "a sweep of this run's group: to reach loss<=0.3, near this run's loss, the critical batch size was 80 examples",
+    );
+  });
+
+  it("says that the gradient is that of the data set itself where its size is stated", () => {
+    expect(headline({ ...snapshot, dataset_units: 10_000 }).basis).toContain(
+      "The signal is the gradient of the data set's own 10,000 examples, drawn without replacement.",
+    );
+    expect(headline(snapshot).basis).not.toContain("data set");
+  });
+
+  it("has a number to give where a sweep gives one, even before the run's own signal is identified", () => {
+    const swept = {
+      ...notIdentifiable,
+      recommendation: { ...snapshot.recommendation, basis: "frontier" as const, target: "loss<=0.3", calibrated: true },
+    };
+    expect(headline(swept).sentence).toContain("a batch of 416");
   });
 
   it("recommends no change to a batch size that is within a quarter of the recommended one", () => {

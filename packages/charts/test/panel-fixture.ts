@@ -31,6 +31,7 @@ export const snapshot: PanelSnapshot = {
   b_preconditioned: null,
   b_preconditioned_low: null,
   b_preconditioned_high: null,
+  dataset_units: null,
   efficiency: 400 / 528,
   predicted: {
     min_steps: 10,
@@ -49,7 +50,12 @@ export const snapshot: PanelSnapshot = {
     batch_size: 416,
     batch_size_low: 320,
     batch_size_high: 608,
+    basis: "b_simple",
+    target: null,
     calibrated: false,
+    critical_batch_size: 400,
+    critical_batch_size_low: 310,
+    critical_batch_size_high: 600,
     learning_rate_factor: 1.5,
     held_back: null,
   },
@@ -71,7 +77,14 @@ export const notIdentifiable: PanelSnapshot = {
   b_simple_high: null,
   identifiable: false,
   efficiency: null,
-  recommendation: { ...snapshot.recommendation, batch_size: null, batch_size_low: 320, batch_size_high: null },
+  recommendation: {
+    ...snapshot.recommendation,
+    batch_size: null,
+    batch_size_low: 320,
+    batch_size_high: null,
+    critical_batch_size: null,
+    critical_batch_size_high: null,
+  },
   warnings: [
     { code: "not-identifiable", message: "The signal cannot be told from zero yet." },
     { code: "batch-norm", message: "The network has batch normalisation." },
@@ -101,7 +114,7 @@ export const unmeasured: PanelSnapshot = {
     adaptive_gain: null,
     basis: "b_simple",
   },
-  recommendation: { ...notIdentifiable.recommendation, batch_size_low: null },
+  recommendation: { ...notIdentifiable.recommendation, batch_size_low: null, critical_batch_size_low: null },
   warnings: [],
 };
 

@@ -46,6 +46,7 @@ export function snapshotOf({ declaration, measurements }: MeasurementFile, run: 
   return toSnapshot(estimator.estimate(), {
     run,
     unit: declaration.unit,
+    datasetUnits: declaration.dataset_units,
     attempt: last?.attempt ?? 0,
     timeMs: last?.timeMs ?? null,
   });

@@ -244,15 +244,7 @@ describe("a training loop that follows the recommendation", () => {
     ...snapshotAt(step),
     attempt: Math.round(performance.timeOrigin),
     identifiable: true,
-    recommendation: {
-      batch_size: recommended,
-      batch_size_low: null,
-      batch_size_high: null,
-      basis: "b_simple",
-      calibrated: false,
-      learning_rate_factor: 2,
-      trade: [],
-    },
+    recommendation: { ...snapshotAt(step).recommendation, batch_size: recommended, learning_rate_factor: 2 },
   });
   const taken = (step: number, recommended: number) =>
     answer(200, { accepted: 1, duplicates: 0, rejected: [], snapshot: recommending(step, recommended) });

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
+import type { BriefSnapshot } from "@noisescale/protocol";
 
 export interface Received {
   readonly method: string;
@@ -88,11 +89,7 @@ const usual: Answer = (request, response) => {
   }
 };
 
-export function snapshotAt(step: number | null): object {
-  const nothing = { min_steps: null, min_units: null, critical_batch_size: null };
-  const bounds = Object.fromEntries(
-    Object.keys(nothing).flatMap((name) => [`${name}_low`, `${name}_high`].map((key) => [key, null])),
-  );
+export function snapshotAt(step: number | null): BriefSnapshot {
   return {
     run: "run-1",
     attempt: 0,
@@ -108,14 +105,37 @@ export function snapshotAt(step: number | null): object {
     identifiable: false,
     gradient_squared_norm: null,
     covariance_trace: null,
+    b_noise: null,
+    b_noise_low: null,
+    b_noise_high: null,
+    b_preconditioned: null,
+    b_preconditioned_low: null,
+    b_preconditioned_high: null,
+    dataset_units: null,
     efficiency: null,
-    predicted: { ...nothing, ...bounds, adaptive_gain: null, basis: "b_simple" },
+    predicted: {
+      min_steps: null,
+      min_steps_low: null,
+      min_steps_high: null,
+      min_units: null,
+      min_units_low: null,
+      min_units_high: null,
+      critical_batch_size: null,
+      critical_batch_size_low: null,
+      critical_batch_size_high: null,
+      adaptive_gain: null,
+      basis: "b_simple",
+    },
     recommendation: {
       batch_size: null,
       batch_size_low: null,
       batch_size_high: null,
       basis: "b_simple",
+      target: null,
       calibrated: false,
+      critical_batch_size: null,
+      critical_batch_size_low: null,
+      critical_batch_size_high: null,
       learning_rate_factor: null,
       adam: null,
       held_back: null,

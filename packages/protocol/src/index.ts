@@ -1,5 +1,17 @@
 export { defaultCollectorPort } from "./address.ts";
 export { type EventResult, eventBatchSchema, eventResultSchema, type RunEvent, runEventSchema } from "./event.ts";
+export {
+  type CalibrationAnswer,
+  calibrationRequestSchema,
+  calibrationSchema,
+  type FittedFrontierAnswer,
+  type FrontierTarget,
+  type GroupFrontierAnswer,
+  groupFrontierSchema,
+  parseFrontierTarget,
+  type RunFrontierAnswer,
+  runFrontierSchema,
+} from "./frontier.ts";
 export { identifierSchema, type Unit, unitSchema } from "./identifier.ts";
 export { toJsonSchema } from "./json-schema.ts";
 export {

@@ -20,6 +20,8 @@ export const seriesMetricSchema = z.enum([
   "b_preconditioned",
   "b_preconditioned_low",
   "b_preconditioned_high",
+  "held_b_simple",
+  "smoothed_loss",
 ]);
 export type SeriesMetric = z.infer<typeof seriesMetricSchema>;
 

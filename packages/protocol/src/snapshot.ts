@@ -58,9 +58,16 @@ export const recommendationSchema = z.strictObject({
   batch_size: known,
   batch_size_low: known,
   batch_size_high: known,
-  basis: z.enum(["b_simple"]),
-  /** False: B_simple was never compared with a measured frontier of this project, so this is an indicator. */
+  /** A frontier fitted to the run's group near the current loss; B_noise now; B_simple now × the project's calibration; B_simple now. */
+  basis: z.enum(["frontier", "b_noise", "b_simple_calibrated", "b_simple"]),
+  /** Target of the fitted frontier, where that is the basis. */
+  target: z.string().nullable(),
+  /** A measured frontier stands behind the basis. False: a noise scale alone, which is an indicator. */
   calibrated: z.boolean(),
+  /** 𝓑 of the basis as it is now [units]; the batch size follows it with a hysteresis. */
+  critical_batch_size: known,
+  critical_batch_size_low: known,
+  critical_batch_size_high: known,
   learning_rate_factor: known,
   /** What goes with an Adam-like optimizer's learning rate (Malladi et al. 2022); null where the factor is, or for others. */
   adam: z
@@ -101,7 +108,9 @@ export const briefSnapshotSchema = z.strictObject({
   b_preconditioned: known,
   b_preconditioned_low: known,
   b_preconditioned_high: known,
-  /** Useful share of the compute, 1/(1 + B/B_simple). */
+  /** Units of the data set whose own gradient is meant by the signal; null: that of all data there might be. */
+  dataset_units: known,
+  /** Useful share of the compute, 1/(1 + B/𝓑) with the recommendation's 𝓑. */
   efficiency: known,
   predicted: predictedFrontierSchema,
   recommendation: recommendationSchema,

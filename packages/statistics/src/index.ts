@@ -5,11 +5,13 @@ export {
   type BatchSizeVerdict,
   type RecommendedRange,
 } from "./batch-size-decision.ts";
+export { type Calibration, type CalibrationRun, calibrate, type NoCalibration } from "./calibration.ts";
 export { confidence } from "./confidence.ts";
 export { efficiency, stepsFactor, type TradeRow, tradeTable, unitsFactor } from "./critical-batch-size.ts";
 export { type FiellerSet, fiellerSet, type RatioMoments } from "./fieller.ts";
 export { SignalFilter, type SignalQuantiles } from "./filter.ts";
 export type { FilterInput } from "./filter-input.ts";
+export { type CrossingTarget, FirstCrossing } from "./first-crossing.ts";
 export type { FormNoiseScale } from "./form-scale.ts";
 export { type FittedFrontier, fitFrontier, type UnfittedFrontier } from "./frontier-fit.ts";
 export { criticalBatchSizePowerLaw, type NoPowerLaw, type PowerLaw } from "./frontier-power-law.ts";
@@ -17,6 +19,7 @@ export type { SweepPoint, SweepRun } from "./frontier-sweep.ts";
 export { Horizon } from "./horizon.ts";
 export { type LayerEstimate, LayerScales, type LayerSquaredNorms, layerHorizon } from "./layer-scales.ts";
 export { type AdamFactors, adamFactors, adamLearningRateFactor, sgdLearningRateFactor } from "./learning-rate.ts";
+export type { CalibrationRatio, GroupFrontier, MeasuredFrontiers } from "./measured-frontiers.ts";
 export type { NoiseScale } from "./noise-scale.ts";
 export { noiseScaleOfSet } from "./noise-scale-set.ts";
 export { covarianceTraceOf, gradientSquaredNormOf, type SquaredNormPair, withoutReplacement } from "./one-step.ts";
@@ -27,6 +30,12 @@ export {
   type PredictedFrontier,
 } from "./predicted-frontier.ts";
 export { heldNoiseScale, type Recommendation, recommendation, recommendedBatchSize } from "./recommendation.ts";
+export {
+  type CriticalBatchSize,
+  type RecommendationBasis,
+  type RunEvidence,
+  recommendationBasis,
+} from "./recommendation-basis.ts";
 export {
   type HorizonEstimate,
   horizonLengths,
@@ -39,6 +48,7 @@ export type { RunSettings } from "./run-settings.ts";
 export { defaultWatchSettings, type RunChange, RunWatch, steadyHorizon, type WatchSettings } from "./run-watch.ts";
 export { type SettingChange, settingChanges, type TrainingSettings } from "./setting-change.ts";
 export type { NoiseScaleInterval } from "./signal-loss.ts";
+export { SmoothedLoss } from "./smoothed-loss.ts";
 export { StateVersionError } from "./state-bytes.ts";
 export {
   formEstimates,

@@ -1,16 +1,22 @@
 import { type TradeRow, tradeTable } from "./critical-batch-size.ts";
 import { type AdamFactors, adamFactors, adamLearningRateFactor, sgdLearningRateFactor } from "./learning-rate.ts";
-import type { NoiseScale } from "./noise-scale.ts";
+import type { CriticalBatchSize, RecommendationBasis } from "./recommendation-basis.ts";
 import type { RunSettings } from "./run-settings.ts";
 
 export interface Recommendation {
-  /** Undefined where the noise scale is not identifiable. */
+  /** Undefined where the basis is not identifiable. */
   readonly batchSize: number | undefined;
   readonly batchSizeLow: number | undefined;
   readonly batchSizeHigh: number | undefined;
-  readonly basis: "b_simple";
-  /** False: B_simple was not compared with a measured frontier, so this is an indicator. */
+  readonly basis: RecommendationBasis;
+  /** Target of the fitted frontier, where that is the basis. */
+  readonly target: string | undefined;
+  /** A measured frontier stands behind it. False: a noise scale alone, which is an indicator. */
   readonly calibrated: boolean;
+  /** 𝓑 that the trade and the factor rest on, as it is now; the batch size holds it within the hysteresis [units]. */
+  readonly criticalBatchSize: number | undefined;
+  readonly criticalBatchSizeLow: number | undefined;
+  readonly criticalBatchSizeHigh: number | undefined;
   readonly learningRateFactor: number | undefined;
   /** What goes with an Adam-like optimizer's learning rate; undefined where its factor is. */
   readonly adam: AdamFactors | undefined;
@@ -56,43 +62,49 @@ function within(value: number, least: number, most: number): number {
  * @param held - undefined where there is none yet
  */
 export function heldNoiseScale(held: number | undefined, noiseScale: number): number {
-  if (held === undefined) return noiseScale;
-  const off = noiseScale > held ? noiseScale / held : held / noiseScale;
-  return off > hysteresisFactor ? noiseScale : held;
+  return heldWithin(hysteresisFactor, held, noiseScale);
+}
+
+/** The old value while the new one is within a factor of it. @param value - positive */
+export function heldWithin(factor: number, held: number | undefined, value: number): number {
+  if (held === undefined) return value;
+  const off = value > held ? value / held : held / value;
+  return off > factor ? value : held;
 }
 
 /**
- * @param held - from `heldNoiseScale`; ignored where the noise scale is not identifiable
+ * @param basis - from `recommendationBasis`
  * @param heldBack - why `held` is not moved now
  */
 export function recommendation(
-  noiseScale: NoiseScale,
+  basis: CriticalBatchSize,
   currentBatchSize: number,
-  held: number | undefined,
   settings: RunSettings,
   heldBack?: Recommendation["heldBack"],
 ): Recommendation {
-  const { bSimple, bSimpleLow, bSimpleHigh } = noiseScale;
-  const at = (value: number | undefined): number | undefined =>
-    value === undefined ? undefined : recommendedBatchSize(value, settings);
-  const batchSize = bSimple === undefined ? undefined : at(held);
-  const rateFactor =
-    bSimple === undefined || batchSize === undefined
-      ? undefined
-      : learningRateFactor(currentBatchSize, batchSize, bSimple, settings);
+  const { value, low, high, held } = basis;
+  const at = (criticalBatchSize: number | undefined): number | undefined =>
+    criticalBatchSize === undefined ? undefined : recommendedBatchSize(criticalBatchSize, settings);
+  const batchSize = at(held);
+  const known = value !== undefined && batchSize !== undefined;
+  const rateFactor = known ? learningRateFactor(currentBatchSize, batchSize, value, settings) : undefined;
   return {
     batchSize,
-    batchSizeLow: at(bSimpleLow),
-    batchSizeHigh: at(bSimpleHigh),
-    basis: "b_simple",
-    calibrated: false,
+    batchSizeLow: at(low),
+    batchSizeHigh: at(high),
+    basis: basis.basis,
+    target: basis.target,
+    calibrated: basis.basis === "frontier" || basis.basis === "b_simple_calibrated",
+    criticalBatchSize: value,
+    criticalBatchSizeLow: low,
+    criticalBatchSizeHigh: high,
     learningRateFactor: rateFactor,
     adam:
       settings.optimizer !== "adam" || batchSize === undefined || rateFactor === undefined
         ? undefined
         : adamFactors(currentBatchSize, batchSize),
     heldBack,
-    trade: bSimple === undefined || batchSize === undefined ? [] : tradeTable(currentBatchSize, batchSize, bSimple),
+    trade: known ? tradeTable(currentBatchSize, batchSize, value) : [],
   };
 }
 

@@ -5,13 +5,22 @@ import { inverseNoiseScaleOfFilter, noiseScaleOfFilter } from "./filter-noise-sc
 import { type FormInput, type FormNoiseScale, FormScale, unknownFormNoiseScale } from "./form-scale.ts";
 import { Horizon } from "./horizon.ts";
 import { type LayerEstimate, LayerScales, type LayerSquaredNorms } from "./layer-scales.ts";
+import type { MeasuredFrontiers } from "./measured-frontiers.ts";
 import type { NoiseScale } from "./noise-scale.ts";
 import type { SquaredNormPair } from "./one-step.ts";
 import type { PredictedFrontier } from "./predicted-frontier.ts";
-import { heldNoiseScale, type Recommendation, recommendation, recommendedBatchSize } from "./recommendation.ts";
+import {
+  heldNoiseScale,
+  heldWithin,
+  type Recommendation,
+  recommendation,
+  recommendedBatchSize,
+} from "./recommendation.ts";
+import { type CriticalBatchSize, recommendationBasis } from "./recommendation-basis.ts";
 import { RunFrontier } from "./run-frontier.ts";
 import { type RunSettings, requireRunSettings } from "./run-settings.ts";
 import { type SettingChange, SettingChanges } from "./setting-change.ts";
+import { SmoothedLoss } from "./smoothed-loss.ts";
 import { StateReader, StateVersionError, StateWriter } from "./state-bytes.ts";
 import { formEstimates, type QuadraticFormKind, type QuadraticFormPair, stepEstimates } from "./step-estimates.ts";
 import { TemperatureWatch } from "./temperature.ts";
@@ -29,6 +38,8 @@ export interface Observation extends SquaredNormPair {
   readonly hessian?: QuadraticFormPair | undefined;
   /** gᵀPg, P = 1/(√v̂ + ε) of the optimizer before the step's update. */
   readonly preconditioned?: QuadraticFormPair | undefined;
+  /** Mean training loss over the batch. */
+  readonly loss?: number | undefined;
 }
 
 /** Noise scales of other quadratic forms than |g|². */
@@ -46,6 +57,7 @@ export interface RunPoint extends NoiseScale, FormNoiseScales {
   readonly batchSize: number;
   /** Predicted from the run so far [units]. */
   readonly criticalBatchSize: number | undefined;
+  /** From the run alone, as is the efficiency: measured frontiers are no part of a run's state. */
   readonly recommendedBatchSize: number | undefined;
   /** Useful share of the compute at this batch size. */
   readonly efficiency: number | undefined;
@@ -53,6 +65,10 @@ export interface RunPoint extends NoiseScale, FormNoiseScales {
   readonly heldBack: "learning_rate" | undefined;
   /** A step of learning rate or batch size that this measurement has made known, some measurements after it. */
   readonly settingChange: SettingChange | undefined;
+  /** B_simple as the recommendation holds it. */
+  readonly heldBSimple: number | undefined;
+  /** Training loss, smoothed over a fixed share of the run; a change of less than a fortieth does not show. */
+  readonly smoothedLoss: number | undefined;
 }
 
 export interface HorizonEstimate extends NoiseScale {
@@ -80,6 +96,9 @@ export interface RunEstimate extends NoiseScale, FormNoiseScales {
 /** Effective numbers of measurements of the plain averages. */
 export const horizonLengths: readonly number[] = [25, 50, 100, 200, 400, 800, 1600];
 
+/** The smoothed loss moves only when it is off by more than this factor, so that the frontier near it does not flicker. */
+const lossHysteresisFactor = 1.025;
+
 const none = -1;
 
 type FormName = "hessian" | "preconditioned";
@@ -89,7 +108,7 @@ const formNames: readonly FormName[] = ["hessian", "preconditioned"];
 /** The statistics of one run, online: O(1) time and memory a measurement, the same bits from the same measurements. */
 export class RunEstimator {
   /** Of the serialised state: bytes of another version are refused, and the measurements folded again. */
-  static readonly stateVersion = 4;
+  static readonly stateVersion = 6;
 
   readonly #settings: RunSettings;
   #filter = new SignalFilter();
@@ -102,10 +121,13 @@ export class RunEstimator {
   #measurements = 0;
   #step = none;
   #units = none;
-  /** The noise scale that the recommendation rests on. */
-  #held: number | undefined;
+  /** The noise scales as the recommendation holds them. */
+  #heldBSimple: number | undefined;
+  #heldBNoise: number | undefined;
   #temperature: TemperatureWatch;
   #settingChanges = new SettingChanges();
+  #loss = new SmoothedLoss();
+  #heldLoss: number | undefined;
 
   /** @throws RangeError on settings that are not positive, or limits that cross */
   constructor(settings: RunSettings) {
@@ -123,7 +145,7 @@ export class RunEstimator {
     this.#require(observation);
     const { datasetUnits } = this.#settings;
     const { gradientSquaredNorm, covarianceTrace } = stepEstimates(observation, datasetUnits);
-    const forms = formNames.map((name) => [name, formInput(name, observation, datasetUnits)] as const);
+    const formInputs = formNames.map((name) => [name, formInput(name, observation, datasetUnits)] as const);
     if (observation.layers !== undefined) this.#layers.add(observation.layers, observation, datasetUnits);
     for (const horizon of this.#horizons) horizon.add(gradientSquaredNorm, covarianceTrace);
     const steps = this.#step === none ? 1 : observation.step - this.#step;
@@ -134,7 +156,7 @@ export class RunEstimator {
       parts: observation.big.batchSize / observation.small.batchSize,
       steps,
     });
-    for (const [name, input] of forms) this.#addForm(name, input);
+    for (const [name, input] of formInputs) this.#addForm(name, input);
     this.#measurements += 1;
     this.#step = observation.step;
     this.#units = observation.units;
@@ -144,27 +166,33 @@ export class RunEstimator {
     const settingChange = this.#settingChanges.add({ step: observation.step, learningRate, batchSize });
     const headline = noiseScaleOfFilter(this.#filter);
     const heldBack = this.#heldBack;
-    if (headline.bSimple !== undefined && heldBack === undefined) {
-      this.#held = heldNoiseScale(this.#held, headline.bSimple);
+    const forms = this.#formNoiseScales();
+    if (heldBack === undefined) {
+      this.#heldBSimple = heldOf(this.#heldBSimple, headline.bSimple);
+      this.#heldBNoise = heldOf(this.#heldBNoise, forms.bNoise.value);
     }
+    this.#smooth(observation);
+    const basis = this.#basis(headline, forms, {});
     return {
       ...headline,
       step: observation.step,
       batchSize,
-      ...this.#formNoiseScales(),
+      ...forms,
       criticalBatchSize: this.#predicting.criticalBatchSize,
-      recommendedBatchSize:
-        headline.bSimple === undefined || this.#held === undefined
-          ? undefined
-          : recommendedBatchSize(this.#held, this.#settings),
-      efficiency: this.#efficiency(headline),
+      recommendedBatchSize: basis.held === undefined ? undefined : recommendedBatchSize(basis.held, this.#settings),
+      efficiency: this.#efficiency(basis),
+      heldBSimple: this.#heldBSimple,
+      smoothedLoss: this.#heldLoss,
       heldBack,
       settingChange,
     };
   }
 
-  estimate(): RunEstimate {
+  /** @param measured - what sweeps say of the run's project and group */
+  estimate(measured: MeasuredFrontiers = {}): RunEstimate {
     const headline = noiseScaleOfFilter(this.#filter);
+    const forms = this.#formNoiseScales();
+    const basis = this.#basis(headline, forms, measured);
     const known = this.#measurements > 0;
     return {
       ...headline,
@@ -173,8 +201,8 @@ export class RunEstimator {
       measurements: this.#measurements,
       missingMeasurements: this.#filter.missing,
       outliers: this.#filter.outliers,
-      efficiency: this.#efficiency(headline),
-      ...this.#formNoiseScales(),
+      efficiency: this.#efficiency(basis),
+      ...forms,
       horizons: this.#horizons.map((horizon) => ({
         ...horizon.noiseScale(),
         horizon: horizon.horizon,
@@ -182,7 +210,7 @@ export class RunEstimator {
       })),
       layers: this.#layers.estimate(),
       predicted: this.#predicting.estimate(),
-      recommendation: recommendation(headline, this.#units, this.#held, this.#settings, this.#heldBack),
+      recommendation: recommendation(basis, this.#units, this.#settings, this.#heldBack),
     };
   }
 
@@ -207,7 +235,10 @@ export class RunEstimator {
     writer.number(this.#measurements);
     writer.number(this.#step);
     writer.number(this.#units);
-    writer.number(this.#held ?? none);
+    writer.number(this.#heldBSimple ?? none);
+    writer.number(this.#heldBNoise ?? none);
+    this.#loss.write(writer);
+    writer.number(this.#heldLoss ?? none);
     this.#filter.write(writer);
     for (const horizon of this.#horizons) horizon.write(writer);
     this.#frontier.write(writer);
@@ -234,8 +265,10 @@ export class RunEstimator {
     estimator.#measurements = reader.number();
     estimator.#step = reader.number();
     estimator.#units = reader.number();
-    const held = reader.number();
-    estimator.#held = held === none ? undefined : held;
+    estimator.#heldBSimple = readHeld(reader);
+    estimator.#heldBNoise = readHeld(reader);
+    estimator.#loss = SmoothedLoss.read(reader);
+    estimator.#heldLoss = readHeld(reader);
     estimator.#filter = SignalFilter.read(reader);
     estimator.#horizons = horizonLengths.map((length) => Horizon.read(reader, length));
     estimator.#frontier = RunFrontier.read(reader, "b_simple");
@@ -253,7 +286,7 @@ export class RunEstimator {
     return this.#temperature.changing ? "learning_rate" : undefined;
   }
 
-  #require({ step, units, learningRate = 0 }: Observation): void {
+  #require({ step, units, learningRate = 0, loss }: Observation): void {
     if (!(Number.isSafeInteger(step) && step > this.#step)) {
       throw new RangeError(`step must be a whole number above ${this.#step}, not ${step}`);
     }
@@ -263,6 +296,7 @@ export class RunEstimator {
     if (!(learningRate >= 0 && Number.isFinite(learningRate * learningRate))) {
       throw new RangeError(`learningRate must not be negative, with a finite square, not ${learningRate}`);
     }
+    if (loss !== undefined && !Number.isFinite(loss)) throw new RangeError(`loss must be finite, not ${loss}`);
   }
 
   #addForm(name: FormName, input: FormInput | undefined): void {
@@ -296,8 +330,29 @@ export class RunEstimator {
     };
   }
 
-  #efficiency({ bSimple }: NoiseScale): number | undefined {
-    return bSimple === undefined ? undefined : efficiency(this.#units, bSimple);
+  #basis(headline: NoiseScale, { bNoise }: FormNoiseScales, measured: MeasuredFrontiers): CriticalBatchSize {
+    return recommendationBasis(
+      {
+        bSimple: { value: headline.bSimple, low: headline.bSimpleLow, high: headline.bSimpleHigh },
+        bNoise,
+        heldBSimple: this.#heldBSimple,
+        heldBNoise: this.#heldBNoise,
+        smoothedLoss: this.#heldLoss,
+      },
+      measured,
+    );
+  }
+
+  #smooth({ step, loss }: Observation): void {
+    if (loss === undefined) return;
+    this.#loss.add(step, loss);
+    const smoothed = this.#loss.value?.loss ?? 0;
+    // Losses that may be negative have no ratio, and no frontier is near them.
+    this.#heldLoss = smoothed > 0 ? heldWithin(lossHysteresisFactor, this.#heldLoss, smoothed) : undefined;
+  }
+
+  #efficiency({ value }: CriticalBatchSize): number | undefined {
+    return value === undefined ? undefined : efficiency(this.#units, value);
   }
 }
 
@@ -314,4 +369,13 @@ function formInput(
     batchSize: form.big.batchSize,
     parts: form.big.batchSize / form.small.batchSize,
   };
+}
+
+function heldOf(held: number | undefined, noiseScale: number | undefined): number | undefined {
+  return noiseScale === undefined ? held : heldNoiseScale(held, noiseScale);
+}
+
+function readHeld(reader: StateReader): number | undefined {
+  const held = reader.number();
+  return held === none ? undefined : held;
 }

@@ -3,10 +3,10 @@ import { describe, expect, test } from "vitest";
 import {
   adamFactors,
   adamLearningRateFactor,
+  type CriticalBatchSize,
   efficiency,
   FrontierPrediction,
   heldNoiseScale,
-  type NoiseScale,
   type RunSettings,
   recommendation,
   recommendedBatchSize,
@@ -17,14 +17,14 @@ import {
   unitsFactor,
 } from "../src/index.ts";
 
-const known = (bSimple: number): NoiseScale => ({
-  bSimple,
-  bSimpleLow: bSimple / 2,
-  bSimpleHigh: 2 * bSimple,
-  identifiable: true,
-  invalid: false,
-  gradientSquaredNorm: 1 / bSimple,
-  covarianceTrace: 1,
+/** B_simple now, held at 400. */
+const basis = (bSimple: number): CriticalBatchSize => ({
+  basis: "b_simple",
+  value: bSimple,
+  low: bSimple / 2,
+  high: 2 * bSimple,
+  held: 400,
+  target: undefined,
 });
 
 describe("the frontier", () => {
@@ -186,14 +186,14 @@ describe("the recommended batch size", () => {
   });
 
   test("gives way to new limits while it is held", () => {
-    const answer = (settings: RunSettings) => recommendation(known(410), 100, 400, settings).batchSize;
+    const answer = (settings: RunSettings) => recommendation(basis(410), 100, settings).batchSize;
     expect(answer({ batchMax: 384 })).toBe(384);
     expect(answer({ batchMultiple: 64 })).toBe(384);
     expect(answer({ batchMultiple: 100 })).toBe(400);
   });
 
   test("comes with its bounds, the learning rate and the trade", () => {
-    const answer = recommendation(known(400), 100, 400, { optimizer: "sgd" });
+    const answer = recommendation(basis(400), 100, { optimizer: "sgd" });
     expect(answer).toMatchObject({ batchSize: 400, batchSizeLow: 200, batchSizeHigh: 800, basis: "b_simple" });
     expect(answer.calibrated).toBe(false);
     expect(answer.learningRateFactor).toBe(2.5);
@@ -201,13 +201,13 @@ describe("the recommended batch size", () => {
   });
 
   test("has no learning rate for an optimizer that is not known", () => {
-    expect(recommendation(known(400), 100, 400, {}).learningRateFactor).toBeUndefined();
-    expect(recommendation(known(400), 100, 400, { optimizer: "other" }).learningRateFactor).toBeUndefined();
+    expect(recommendation(basis(400), 100, {}).learningRateFactor).toBeUndefined();
+    expect(recommendation(basis(400), 100, { optimizer: "other" }).learningRateFactor).toBeUndefined();
   });
 
   test("has Adam's learning rate steadily while it is held, on either side of the noise scale", () => {
     for (const bSimple of [330, 399, 401, 490]) {
-      expect(recommendation(known(bSimple), 100, 400, { optimizer: "adam" }).learningRateFactor).toBe(2);
+      expect(recommendation(basis(bSimple), 100, { optimizer: "adam" }).learningRateFactor).toBe(2);
     }
   });
 });
@@ -223,7 +223,7 @@ describe("what goes with Adam's learning rate", () => {
 
   test("is told where the rate's factor is, and to no other optimizer", () => {
     const at = (bSimple: number, optimizer: RunSettings["optimizer"]) =>
-      recommendation(known(bSimple), 100, 400, { optimizer }).adam;
+      recommendation(basis(bSimple), 100, { optimizer }).adam;
     expect(at(400, "adam")).toEqual({ oneMinusBetaFactor: 4, epsilonFactor: 0.5 });
     expect(at(200, "adam")).toBeUndefined();
     expect(at(400, "sgd")).toBeUndefined();

@@ -1,4 +1,5 @@
 import type { FoldResult } from "../fold.ts";
+import { applyMeasuredFrontiers } from "../measured-rows.ts";
 import { seriesRowWidth, timeColumn } from "../series-row.ts";
 import type { NewDelivery, QueueRow, RunRow, StoreTransaction } from "../store/store.ts";
 import type { ConfiguredTrackers } from "./configured-tracker.ts";
@@ -28,6 +29,13 @@ export async function makeDeliveries(
 ): Promise<string[]> {
   const { position } = fold;
   if (position === undefined || (run.declaration.trackers ?? []).length === 0) return [];
+  const { project, group, unit } = run.declaration;
+  const measured = await transaction.measuredFrontiers(project, group, unit);
+  const pointsOf = (row: Float64Array) => {
+    const shown = row.slice();
+    applyMeasuredFrontiers(shown, { run, measured });
+    return seriesPoints(shown);
+  };
   const made: string[] = [];
   for (const queue of await transaction.queues(run.id)) {
     const tracker = trackers.get(queue.tracker);
@@ -40,7 +48,7 @@ export async function makeDeliveries(
     if (wantsLast && !shown && rows.at(-1)?.byteOffset !== last.byteOffset && last.length > 0) rows.push(last);
     if (rows.length === 0 && due.final !== true) continue;
 
-    const deliveries: NewDelivery[] = thin(rows).map((row) => ({ points: seriesPoints(row), final: false }));
+    const deliveries: NewDelivery[] = thin(rows).map((row) => ({ points: pointsOf(row), final: false }));
     const withLayers = due.final === true || position.timeMs - queue.layersTimeMs >= layersEveryMs;
     if (withLayers) {
       const points = layerPoints(fold.estimator.estimate().layers, position.step, position.timeMs);

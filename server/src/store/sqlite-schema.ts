@@ -100,11 +100,58 @@ CREATE TABLE outbox (
 CREATE INDEX outbox_queue ON outbox (run, tracker, id);
 `;
 
+/** Evaluations by name, so that a target is found without reading every measurement; and what sweeps have measured. */
+const frontierTables = `
+CREATE TABLE evaluations (
+  run INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  attempt INTEGER NOT NULL,
+  step INTEGER NOT NULL,
+  value REAL NOT NULL,
+  PRIMARY KEY (run, name, attempt, step)
+) STRICT, WITHOUT ROWID;
+INSERT INTO evaluations
+  SELECT run, evaluation.value ->> 0, attempt, step, evaluation.value ->> 1
+  FROM measurements, json_each(named, '$.evaluations') AS evaluation WHERE named IS NOT NULL;
+
+CREATE TABLE group_frontiers (
+  project TEXT NOT NULL,
+  group_name TEXT NOT NULL,
+  target TEXT NOT NULL,
+  unit TEXT NOT NULL,
+  loss REAL,
+  critical_batch_size REAL NOT NULL,
+  critical_batch_size_low REAL,
+  critical_batch_size_high REAL,
+  answer TEXT NOT NULL,
+  PRIMARY KEY (project, group_name, target)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE calibrations (
+  project TEXT NOT NULL PRIMARY KEY,
+  ratio REAL NOT NULL,
+  ratio_low REAL,
+  ratio_high REAL,
+  answer TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+`;
+
 /**
  * In order. A new database takes all of them, an older one those after its own version, so that what users stored is kept:
  * append, and never change one that was published.
  */
-export const migrations: readonly Migration[] = [{ version: 2, statements: firstTables }];
+export const migrations: readonly Migration[] = [
+  { version: 2, statements: firstTables },
+  { version: 3, statements: frontierTables },
+];
 
 /** Tables that hold a run's rows under its id. */
-export const runTables = ["measurements", "checkpoints", "series", "events", "queues", "outbox"] as const;
+export const runTables = [
+  "measurements",
+  "evaluations",
+  "checkpoints",
+  "series",
+  "events",
+  "queues",
+  "outbox",
+] as const;

@@ -2,14 +2,34 @@ import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setImmediate as nextTurn } from "node:timers/promises";
+import type { CalibrationAnswer, GroupFrontierAnswer, Unit } from "@noisescale/protocol";
+import type { MeasuredFrontiers } from "@noisescale/statistics";
 import type { RunMeasurement } from "../run-measurement.ts";
 import type { SeriesChunk } from "../series-row.ts";
+import {
+  evaluationsPerPage,
+  readAttemptStarts,
+  readCalibration,
+  readEvaluationNames,
+  readEvaluations,
+  readGroupFrontiers,
+  readMeasuredFrontiers,
+} from "./sqlite-frontiers.ts";
 import { dueQueues } from "./sqlite-outbox.ts";
 import { measurementRow, numbersOf, queueColumns, queueRow, runColumns, runRow } from "./sqlite-rows.ts";
 import { migrations } from "./sqlite-schema.ts";
 import { SqliteStatements } from "./sqlite-statements.ts";
 import { readSeriesRow, SqliteTransaction } from "./sqlite-transaction.ts";
-import type { EventCount, QueueRow, RunRow, StepRange, Store, StoreTransaction } from "./store.ts";
+import type {
+  AttemptStart,
+  Evaluation,
+  EventCount,
+  QueueRow,
+  RunRow,
+  StepRange,
+  Store,
+  StoreTransaction,
+} from "./store.ts";
 
 /** Chunks read between two turns of the event loop, so that a long series holds up no other request. */
 const chunksPerTurn = 256;
@@ -162,6 +182,37 @@ export class SqliteStore implements Store {
       step = last["step"] as number;
       await nextTurn();
     }
+  }
+
+  async attemptStarts(runId: number): Promise<readonly AttemptStart[]> {
+    return readAttemptStarts(this.#read, runId);
+  }
+
+  async evaluationNames(runId: number): Promise<readonly string[]> {
+    return readEvaluationNames(this.#read, runId);
+  }
+
+  async *evaluations(runId: number, name: string, attempt: number, range: StepRange): AsyncIterable<Evaluation> {
+    for (let from = range.from; ; ) {
+      const page = readEvaluations(this.#read, runId, name, attempt, { from, to: range.to });
+      yield* page;
+      const last = page.at(-1);
+      if (last === undefined || page.length < evaluationsPerPage) return;
+      from = last.step + 1;
+      await nextTurn();
+    }
+  }
+
+  async measuredFrontiers(project: string, group: string | undefined, unit: Unit): Promise<MeasuredFrontiers> {
+    return readMeasuredFrontiers(this.#read, project, group, unit);
+  }
+
+  async groupFrontiers(project: string, group: string): Promise<readonly GroupFrontierAnswer[]> {
+    return readGroupFrontiers(this.#read, project, group);
+  }
+
+  async calibration(project: string): Promise<CalibrationAnswer | undefined> {
+    return readCalibration(this.#read, project);
   }
 
   async ready(): Promise<void> {

@@ -1,6 +1,8 @@
-import type { RunDeclaration, RunEvent } from "@noisescale/protocol";
-import type { RunMeasurement } from "../run-measurement.ts";
+import type { CalibrationAnswer, GroupFrontierAnswer, RunDeclaration, RunEvent, Unit } from "@noisescale/protocol";
+import type { MeasuredFrontiers } from "@noisescale/statistics";
+import { evaluationsOf, type RunMeasurement } from "../run-measurement.ts";
 import { chunkRows, seriesRowWidth, stepColumn } from "../series-row.ts";
+import { readAttemptStarts, readMeasuredFrontiers, writeCalibration, writeGroupFrontier } from "./sqlite-frontiers.ts";
 import { SqliteOutbox } from "./sqlite-outbox.ts";
 import {
   bytesOf,
@@ -85,6 +87,7 @@ export class SqliteTransaction extends SqliteOutbox implements StoreTransaction 
 
   async insertMeasurements(runId: number, measurements: readonly RunMeasurement[]): Promise<readonly InsertOutcome[]> {
     const insert = this.#sql.prepared(insertMeasurement);
+    const insertEvaluation = this.#sql.prepared("INSERT INTO evaluations VALUES (?, ?, ?, ?, ?)");
     return measurements.map((measurement) => {
       const { changes } = insert.run(
         runId,
@@ -101,23 +104,16 @@ export class SqliteTransaction extends SqliteOutbox implements StoreTransaction 
         measurement.learningRate,
         measurement.named,
       );
-      return changes === 1 ? "new" : this.#compare(runId, measurement);
+      if (changes !== 1) return this.#compare(runId, measurement);
+      for (const [name, value] of evaluationsOf(measurement)) {
+        insertEvaluation.run(runId, name, measurement.attempt, measurement.step, value);
+      }
+      return "new";
     });
   }
 
   async attemptStarts(runId: number): Promise<readonly AttemptStart[]> {
-    const starts: AttemptStart[] = [];
-    // One look-up an attempt; an aggregate would read every row of the run.
-    for (let attempt = -1; ; ) {
-      const row = this.#sql.get(
-        "SELECT attempt, step FROM measurements WHERE run = ? AND attempt > ? ORDER BY attempt, step LIMIT 1",
-        runId,
-        attempt,
-      );
-      if (row === undefined) return starts;
-      attempt = row["attempt"] as number;
-      starts.push({ attempt, firstStep: row["step"] as number });
-    }
+    return readAttemptStarts(this.#sql, runId);
   }
 
   async *measurements(runId: number, attempt: number, range: StepRange): AsyncIterable<RunMeasurement> {
@@ -205,6 +201,31 @@ export class SqliteTransaction extends SqliteOutbox implements StoreTransaction 
 
   async seriesRow(runId: number, index: number): Promise<Float64Array | undefined> {
     return readSeriesRow(this.#sql, runId, index);
+  }
+
+  async measuredFrontiers(project: string, group: string | undefined, unit: Unit): Promise<MeasuredFrontiers> {
+    return readMeasuredFrontiers(this.#sql, project, group, unit);
+  }
+
+  async putGroupFrontier(answer: GroupFrontierAnswer): Promise<void> {
+    writeGroupFrontier(this.#sql, answer);
+  }
+
+  async deleteGroupFrontier(project: string, group: string, target: string): Promise<void> {
+    this.#sql.run(
+      "DELETE FROM group_frontiers WHERE project = ? AND group_name = ? AND target = ?",
+      project,
+      group,
+      target,
+    );
+  }
+
+  async putCalibration(answer: CalibrationAnswer): Promise<void> {
+    writeCalibration(this.#sql, answer);
+  }
+
+  async deleteCalibration(project: string): Promise<boolean> {
+    return this.#sql.run("DELETE FROM calibrations WHERE project = ?", project) > 0;
   }
 
   async insertEvents(runId: number, attempt: number, events: readonly RunEvent[]): Promise<readonly RunEvent[]> {

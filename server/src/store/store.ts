@@ -1,4 +1,5 @@
-import type { RunDeclaration, RunEvent } from "@noisescale/protocol";
+import type { CalibrationAnswer, GroupFrontierAnswer, RunDeclaration, RunEvent, Unit } from "@noisescale/protocol";
+import type { MeasuredFrontiers } from "@noisescale/statistics";
 import type { Point } from "@noisescale/tracker";
 import type { RunMeasurement } from "../run-measurement.ts";
 import type { SeriesChunk } from "../series-row.ts";
@@ -104,6 +105,11 @@ export interface StepRange {
   readonly to: number;
 }
 
+export interface Evaluation {
+  readonly step: number;
+  readonly value: number;
+}
+
 /** Everything that is written goes through a transaction; it sees its own writes. */
 export interface StoreTransaction {
   /** Undoes only what `work` wrote if it throws, and throws on. */
@@ -135,6 +141,15 @@ export interface StoreTransaction {
 
   /** Stores each event once by (attempt, step, kind, code). @returns those that are new */
   insertEvents(runId: number, attempt: number, events: readonly RunEvent[]): Promise<readonly RunEvent[]>;
+
+  measuredFrontiers(project: string, group: string | undefined, unit: Unit): Promise<MeasuredFrontiers>;
+  /** Replaces what the group has at this target. */
+  putGroupFrontier(answer: GroupFrontierAnswer): Promise<void>;
+  deleteGroupFrontier(project: string, group: string, target: string): Promise<void>;
+  /** Replaces the project's calibration. */
+  putCalibration(answer: CalibrationAnswer): Promise<void>;
+  /** @returns whether there was one */
+  deleteCalibration(project: string): Promise<boolean>;
 
   /** Makes the run's queues those of its declaration: new ones start empty, kept ones are tried again, others go. */
   putQueues(runId: number, targets: ReadonlyMap<string, Readonly<Record<string, unknown>>>): Promise<void>;
@@ -193,6 +208,16 @@ export interface Store {
   seriesRows(runId: number, indexes: readonly number[]): Promise<readonly Float64Array[]>;
   /** Every measurement of a run, superseded attempts included, in order of attempt and step. */
   measurements(runId: number): AsyncIterable<RunMeasurement>;
+  /** In order of attempt. */
+  attemptStarts(runId: number): Promise<readonly AttemptStart[]>;
+  /** Names of the evaluations that a run reports, in order. */
+  evaluationNames(runId: number): Promise<readonly string[]>;
+  /** An evaluation of one attempt by name, in order of step. */
+  evaluations(runId: number, name: string, attempt: number, range: StepRange): AsyncIterable<Evaluation>;
+  /** What a run's recommendation may rest on beside the run. */
+  measuredFrontiers(project: string, group: string | undefined, unit: Unit): Promise<MeasuredFrontiers>;
+  groupFrontiers(project: string, group: string): Promise<readonly GroupFrontierAnswer[]>;
+  calibration(project: string): Promise<CalibrationAnswer | undefined>;
   /** @throws where the store takes no writes */
   ready(): Promise<void>;
   close(): Promise<void>;

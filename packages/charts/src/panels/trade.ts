@@ -11,8 +11,8 @@ const margin = 6;
 
 /** Panel 4: what another batch size costs, in steps and in units, as multiples of the least of each. */
 export function tradePanel({ snapshot }: PanelData, theme: Theme): PanelConfiguration {
-  const { b_simple: noiseScale, batch_size: current, recommendation } = snapshot;
-  const recommended = recommendation.batch_size;
+  const { batch_size: current } = snapshot;
+  const { batch_size: recommended, critical_batch_size: noiseScale } = snapshot.recommendation;
   const centers = [noiseScale, current, recommended].filter((value) => value !== null);
   const range = logRange(
     centers.flatMap((center) => [center / margin, center * margin]),
@@ -79,10 +79,10 @@ export function tradePanel({ snapshot }: PanelData, theme: Theme): PanelConfigur
 }
 
 export function tradeText({ snapshot }: PanelData): string {
-  const { b_simple: noiseScale, batch_size: current, recommendation } = snapshot;
+  const { batch_size: current } = snapshot;
+  const { batch_size: recommended, critical_batch_size: noiseScale } = snapshot.recommendation;
   if (noiseScale === null || current === null) return "What another batch size costs is not known yet.";
   const words = (batchSize: number): string =>
     `${numberText(batchSize)} takes ${timesText(stepsFactor(batchSize, noiseScale))} the least steps and ${timesText(unitsFactor(batchSize, noiseScale))} the least ${unitWords[snapshot.unit]}`;
-  const recommended = recommendation.batch_size;
   return `A batch of ${words(current)}${recommended === null || recommended === current ? "" : `; ${words(recommended)}`}.`;
 }

@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { numberText, panelNames, timesText } from "@noisescale/charts";
+import { basisName, numberText, panelNames, timesText } from "@noisescale/charts";
 import type { RunDeclarationInput, Snapshot } from "@noisescale/protocol";
 import type { Collector, TrackerConfigInput } from "@noisescale/server";
 import { stepsFactor, unitsFactor } from "@noisescale/statistics";
@@ -164,7 +164,8 @@ export function demoSummary(
   snapshot: Snapshot,
   result: Pick<TrainingResult, "steps" | "testAccuracy" | "trainingSeconds">,
 ): string {
-  const { b_simple: noiseScale, batch_size: current, recommendation } = snapshot;
+  const { batch_size: current, recommendation } = snapshot;
+  const { critical_batch_size: noiseScale } = recommendation;
   const lines = [
     "",
     `Test accuracy ${(100 * result.testAccuracy).toFixed(1)} % after ${result.steps} steps in ${result.trainingSeconds.toFixed(0)} s.`,
@@ -174,7 +175,7 @@ export function demoSummary(
   if (noiseScale !== null && current !== null) {
     const row = (name: string, batchSize: number): string =>
       `  ${name.padEnd(12)} ${numberText(batchSize).padStart(6)}   ${timesText(stepsFactor(batchSize, noiseScale)).padStart(6)} the least steps   ${timesText(unitsFactor(batchSize, noiseScale)).padStart(6)} the least examples`;
-    lines.push("What a batch size costs from here on:", row("current", current));
+    lines.push(`What a batch size costs from here on, at ${basisName(recommendation)}:`, row("current", current));
     if (recommendation.batch_size !== null && recommendation.batch_size !== current) {
       lines.push(row("recommended", recommendation.batch_size));
     }

@@ -120,8 +120,12 @@ class SnapshotRecommendation(TypedDict):
     batch_size: float | None
     batch_size_low: float | None
     batch_size_high: float | None
-    basis: Literal["b_simple"]
+    basis: Literal["frontier", "b_noise", "b_simple_calibrated", "b_simple"]
+    target: str | None
     calibrated: bool
+    critical_batch_size: float | None
+    critical_batch_size_low: float | None
+    critical_batch_size_high: float | None
     learning_rate_factor: float | None
     adam: SnapshotRecommendationAdam | None
     held_back: Literal["learning_rate"] | None
@@ -175,6 +179,7 @@ class Snapshot(TypedDict):
     b_preconditioned: float | None
     b_preconditioned_low: float | None
     b_preconditioned_high: float | None
+    dataset_units: float | None
     efficiency: float | None
     predicted: SnapshotPredicted
     recommendation: SnapshotRecommendation
@@ -204,6 +209,7 @@ class BriefSnapshot(TypedDict):
     b_preconditioned: float | None
     b_preconditioned_low: float | None
     b_preconditioned_high: float | None
+    dataset_units: float | None
     efficiency: float | None
     predicted: SnapshotPredicted
     recommendation: SnapshotRecommendation
