@@ -31,7 +31,7 @@ EXPERTS = np.array(
 OMEGA, DRIFT_NOISE, DRIFT_SD, PHI, PRIOR, WIDENING = EXPERTS.T
 PRIOR = PRIOR / PRIOR.sum()
 SMALLEST_VARIANCE = 1e-12
-SUSTAINED = 5
+MOST_OUTLIERS = 4.5
 
 
 @dataclass
@@ -64,9 +64,9 @@ class Bank:
     m2: Array
     m4: Array
     largest: Array
-    row: Array  # outliers in a row, sum of their s, the largest of their deviations
+    row: Array  # outliers in a row, sum of their s
     row_s: Array
-    row_deviation: Array
+    recent: Array  # outliers lately
     outliers: Array
     left_out: Array  # steps
 
@@ -101,7 +101,7 @@ def plausible(q: Array, s: Array, batch: Array) -> Array:
     size = abs(s) + batch * abs(q)
     middle = np.sort(size)[len(size) // 2]
     fine = (size <= 100 * middle) | (middle == 0)
-    return fine if (~fine).sum() < SUSTAINED else np.ones(len(size), dtype=bool)
+    return fine if (~fine).sum() < MOST_OUTLIERS else np.ones(len(size), dtype=bool)
 
 
 def start(q: Array, s: Array, batch: Array, parts: Array, steps: Array) -> Bank:
@@ -158,7 +158,7 @@ def start(q: Array, s: Array, batch: Array, parts: Array, steps: Array) -> Bank:
         largest=np.full_like(xi, 4.0),
         row=np.zeros_like(xi),
         row_s=np.zeros_like(xi),
-        row_deviation=np.zeros_like(xi),
+        recent=np.zeros_like(xi),
         outliers=np.zeros_like(xi),
         left_out=np.zeros_like(xi),
     )
@@ -202,18 +202,18 @@ def find_outliers(bank: Bank, q: Array, s: Array, batch: Array, parts: Array) ->
     possible = 10 * bank.largest
 
     beyond = deviation > possible
-    ended = ~beyond & (bank.row > 0)
+    recent = bank.recent * (1 - 1 / 500) + beyond
     row = np.where(beyond, bank.row + 1, 0)
     row_s = np.where(beyond, bank.row_s + s, 0)
-    row_deviation = np.where(beyond, np.maximum(bank.row_deviation, deviation), 0)
-    change = row == SUSTAINED
-    outlier = beyond & ~change
-    largest = np.where(ended, np.minimum(bank.row_deviation, possible), bank.largest)
-    learnt = np.maximum(np.maximum(np.minimum(deviation, possible), largest * (1 - 1 / 2000)), 4.0)
+    let_in = beyond & (recent > MOST_OUTLIERS)
+    change = let_in & (row > 1)
+    outlier = beyond & ~let_in
+    learnt = np.maximum(np.where(change, possible, deviation), np.maximum(bank.largest * (1 - 1 / 2000), 4.0))
     bank.largest = np.where(outlier, bank.largest, learnt)
-    bank.sigma = np.where(change & (row_s > 0), row_s / SUSTAINED, bank.sigma)
-    bank.outliers = bank.outliers + beyond - np.where(change, SUSTAINED, 0)
-    bank.row, bank.row_s, bank.row_deviation = (np.where(change, 0, new) for new in (row, row_s, row_deviation))
+    bank.sigma = np.where(change & (row_s > 0), row_s / np.maximum(row, 1), bank.sigma)
+    bank.outliers = bank.outliers + outlier - np.where(change, row - 1, 0)
+    bank.recent = np.where(let_in, 0, recent)
+    bank.row, bank.row_s = np.where(let_in, 0, row), np.where(let_in, 0, row_s)
     return outlier
 
 

@@ -62,12 +62,12 @@ def filter_intervals(signal: Array, trace: Array, batch: Array, steps: Array) ->
     return found
 
 
-def horizon_intervals(signal: Array, trace: Array, horizon: int) -> Array:
+def horizon_answers(signal: Array, trace: Array, horizon: int, checkpoints: Array) -> Array:
     """1/B_simple: (lower, ratio, upper) of Fieller's set at the checkpoints, [3, checkpoints, columns]."""
     beta = (horizon - 1) / (horizon + 1)
     sums = np.zeros((5, signal.shape[1]))
-    found = np.empty((3, len(CHECKPOINTS), signal.shape[1]))
-    place = {int(step): index for index, step in enumerate(CHECKPOINTS)}
+    found = np.empty((3, len(checkpoints), signal.shape[1]))
+    place = {int(step): index for index, step in enumerate(checkpoints)}
     for step, (q, s) in enumerate(zip(signal, trace, strict=True), start=1):
         sums *= beta
         sums += (q, s, q * q, q * s, s * s)
@@ -124,7 +124,7 @@ def intervals(seeds: range) -> dict[str, Array]:
     batch = np.repeat(np.stack([run.batches() for run in RUNS], axis=1), len(seeds), axis=1)
     steps = np.repeat(np.stack([run.intervals() for run in RUNS], axis=1), len(seeds), axis=1)
     shape = (3, len(CHECKPOINTS), len(RUNS), len(seeds))
-    by_horizon = np.stack([horizon_intervals(signal, trace, horizon) for horizon in HORIZONS])
+    by_horizon = np.stack([horizon_answers(signal, trace, horizon, CHECKPOINTS) for horizon in HORIZONS])
     found = {"filter": filter_intervals(signal, trace, batch, steps), "lepski": lepski_intervals(by_horizon)}
     found |= {f"horizon {horizon}": found for horizon, found in zip(HORIZONS, by_horizon, strict=True)}
     return {name: values.reshape(shape) for name, values in found.items()}

@@ -61,10 +61,11 @@ def plans() -> list[Plan]:
         correlation=0.8,
         degrees=2.2,
     )
-    # one before the start, one alone, three in a row, a second tenfold larger, and all from a measurement on
+    # one before the start, one alone, three in a row, one more, so many that they are let in, and all from one on
     scale = np.where(np.arange(n) >= 300, 1000.0, 1.0)
     for place, factor in ((7, 30.0), (58, 1000.0), (100, 10.0), (101, 10.0), (102, 1000.0), (200, 1e6)):
         scale[place] = factor
+    scale[230:260:3] = 8.0
     outliers = Plan(
         "outliers",
         5,

@@ -4,7 +4,7 @@ import {
   largestDeviation,
   outliers,
   outliersInRow,
-  rowDeviation,
+  recentOutliers,
   rowTrace,
   sigma,
   smallestVariance,
@@ -16,8 +16,9 @@ const beyondLargest = 10;
 const normalDeviation = 4;
 /** Measurements after which a largest deviation is forgotten. */
 const memory = 2000;
-/** So many in a row are no outliers but a change. */
-const sustained = 5;
+/** Outliers of the last 500 measurements or so that are no outliers any more: five in short order, or one in 125. */
+const mostOutliers = 4.5;
+const outlierMemory = 500;
 /** At the start nothing is known but the kept measurements: times their median size. */
 const beyondMedian = 100;
 
@@ -26,10 +27,10 @@ export function startOutliers(shared: Float64Array): void {
 }
 
 /**
- * Whether a measurement is so far beyond all before it that the filter leaves it out and counts it. Every one that it
- * leaves out raises what it takes for possible tenfold, so that heavy tails are learnt, and only a few are ever missed:
- * leaving out large gradients as a rule would bias the estimate. Five in a row are a change: then tr Σ starts again from
- * these five, and none of them counts.
+ * Whether a measurement is so far beyond all before it that the filter leaves it out and counts it. Leaving out large
+ * gradients as a rule would bias the estimate: heavy tails raise what it takes as they are seen, and where outliers come
+ * too often to be any, the next one is let in. Where that one follows on others, all measurements have changed: then tr Σ
+ * starts again from those in that row, and none of them counts.
  *
  * @param deviation - of B₀Q − ξS from what is expected [standard deviations]
  * @param covarianceTrace - S
@@ -38,28 +39,29 @@ export function startOutliers(shared: Float64Array): void {
 export function isOutlier(shared: Float64Array, deviation: number, covarianceTrace: number, parts: number): boolean {
   const relativeVariance = Math.max((2 * (shared[curvature] as number)) / (parts - 1), smallestVariance);
   const traceDeviation = (covarianceTrace / (shared[sigma] as number) - 1) / Math.sqrt(relativeVariance);
-  const largest = Math.max(deviation, traceDeviation);
+  let seen = Math.max(deviation, traceDeviation);
   const possible = beyondLargest * (shared[largestDeviation] as number);
-  if (largest > possible) {
-    shared[outliers] = (shared[outliers] as number) + 1;
+  shared[recentOutliers] = (shared[recentOutliers] as number) * (1 - 1 / outlierMemory);
+  if (seen > possible) {
+    shared[recentOutliers] = (shared[recentOutliers] as number) + 1;
     shared[outliersInRow] = (shared[outliersInRow] as number) + 1;
     shared[rowTrace] = (shared[rowTrace] as number) + covarianceTrace;
-    shared[rowDeviation] = Math.max(shared[rowDeviation] as number, largest);
-    if ((shared[outliersInRow] as number) < sustained) return true;
-    const trace = (shared[rowTrace] as number) / sustained;
-    if (trace > 0) shared[sigma] = trace;
-    shared[outliers] = (shared[outliers] as number) - sustained;
-  } else if ((shared[outliersInRow] as number) > 0) {
-    shared[largestDeviation] = Math.min(shared[rowDeviation] as number, possible);
+    if ((shared[recentOutliers] as number) <= mostOutliers) {
+      shared[outliers] = (shared[outliers] as number) + 1;
+      return true;
+    }
+    shared[recentOutliers] = 0;
+    const inRow = shared[outliersInRow] as number;
+    if (inRow > 1) {
+      const trace = (shared[rowTrace] as number) / inRow;
+      if (trace > 0) shared[sigma] = trace;
+      shared[outliers] = (shared[outliers] as number) - inRow + 1;
+      seen = possible;
+    }
   }
   shared[outliersInRow] = 0;
   shared[rowTrace] = 0;
-  shared[rowDeviation] = 0;
-  shared[largestDeviation] = Math.max(
-    Math.min(largest, possible),
-    (shared[largestDeviation] as number) * (1 - 1 / memory),
-    normalDeviation,
-  );
+  shared[largestDeviation] = Math.max(seen, (shared[largestDeviation] as number) * (1 - 1 / memory), normalDeviation);
   return false;
 }
 
@@ -72,5 +74,5 @@ export function withoutOutliers(kept: readonly FilterInput[]): FilterInput[] {
   const sorted = [...sizes].sort((one, other) => one - other);
   const middle = sorted[Math.floor(sorted.length / 2)] as number;
   const plausible = kept.filter((_, i) => middle === 0 || (sizes[i] as number) <= beyondMedian * middle);
-  return kept.length - plausible.length < sustained ? plausible : [...kept];
+  return kept.length - plausible.length < mostOutliers ? plausible : [...kept];
 }

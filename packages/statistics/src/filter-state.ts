@@ -32,9 +32,9 @@ export const meanFourth = 20;
 export const interval = 21;
 // Measurements far beyond what was seen before.
 export const largestDeviation = 22; // of those lately [standard deviations]
-export const outliersInRow = 23; // not decided yet: outliers, or a change of all
+export const outliersInRow = 23; // up to the last measurement
 export const rowTrace = 24; // sum of their S
-export const rowDeviation = 25; // the largest of them
+export const recentOutliers = 25; // a number that fades
 export const outliers = 26; // left out so far
 export const stepsLeftOut = 27; // since the last measurement that was not
 const sharedSize = 28;
