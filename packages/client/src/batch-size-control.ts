@@ -20,7 +20,7 @@ export interface BatchSizeLimits {
   /** Fewest and most micro-batches that one step may accumulate; 1, and no limit. */
   readonly minAccumulation?: number | undefined;
   readonly maxAccumulation?: number | undefined;
-  /** The batch size stands while the recommendation is within this factor of it; 1.25. */
+  /** The batch size stands while the recommendation is within this factor of it, and while it lies in the recommendation's interval; 1.25. */
   readonly hysteresisFactor?: number | undefined;
   /** Largest factor of one change, up or down; 2. */
   readonly maxChangeFactor?: number | undefined;
@@ -30,6 +30,7 @@ export interface BatchSizeLimits {
   readonly maxAgeSteps?: number | undefined;
 }
 
+type Recommended = BriefSnapshot["recommendation"];
 type RequiredLimits = { readonly [Name in keyof BatchSizeLimits]-?: number };
 
 const defaults: RequiredLimits = {
@@ -74,10 +75,9 @@ export class BatchSizeControl {
     const { batch_size: current, recommendation } = snapshot;
     const { batch_size: recommended } = recommendation;
     if (!this.#mayDecide(snapshot) || current === null || recommended === null) return undefined;
-    const { hysteresisFactor, microBatch } = this.#limits;
-    if (Math.max(recommended / current, current / recommended) <= hysteresisFactor) return undefined;
+    if (!this.#isOff(recommendation, recommended, current)) return undefined;
     const accumulation = this.#accumulation(recommended, current);
-    const batchSize = accumulation * microBatch;
+    const batchSize = accumulation * this.#limits.microBatch;
     if (!this.#isTowards(batchSize, recommended, current)) return undefined;
     this.#missing = this.#limits.measurementsBetween;
     this.#fromStep = (this.#last?.step ?? 0) + 1;
@@ -99,6 +99,14 @@ export class BatchSizeControl {
     // Another attempt's answer comes of a spool, or of a process that took the run over.
     if (attempt !== this.#last.attempt) return false;
     return step >= this.#fromStep && this.#last.step - step <= this.#limits.maxAgeSteps;
+  }
+
+  /** Off by more than the hysteresis, and by more than the recommendation is uncertain. */
+  #isOff({ batch_size_low: low, batch_size_high: high }: Recommended, recommended: number, current: number): boolean {
+    const { hysteresisFactor } = this.#limits;
+    return recommended > current
+      ? recommended > current * hysteresisFactor && (low ?? 0) > current
+      : current > recommended * hysteresisFactor && (high ?? Number.POSITIVE_INFINITY) < current;
   }
 
   #accumulation(recommended: number, current: number): number {

@@ -8,6 +8,9 @@ interface Answer {
   readonly step: number;
   readonly batchSize: number;
   readonly recommended: number | null;
+  /** Of the recommendation's interval; very close where they are left out. */
+  readonly low?: number | null;
+  readonly high?: number | null;
   readonly factor?: number | null;
   readonly identifiable?: boolean;
   readonly attempt?: number;
@@ -15,8 +18,16 @@ interface Answer {
 
 const { snapshot } = ingestResultSchema.parse({ accepted: 1, duplicates: 0, rejected: [], snapshot: snapshotAt(0) });
 
-function answered({ step, batchSize, recommended, factor = null, identifiable = true, attempt = 0 }: Answer) {
-  const recommendation = { ...snapshot.recommendation, batch_size: recommended, learning_rate_factor: factor };
+function answered(answer: Answer) {
+  const { step, batchSize, recommended, factor = null, identifiable = true, attempt = 0 } = answer;
+  const { low = recommended, high = recommended } = answer;
+  const recommendation = {
+    ...snapshot.recommendation,
+    batch_size: recommended,
+    batch_size_low: low,
+    batch_size_high: high,
+    learning_rate_factor: factor,
+  };
   return { ...snapshot, step, attempt, identifiable, batch_size: batchSize, recommendation };
 }
 
@@ -89,6 +100,16 @@ describe("the batch size that follows a recommendation", () => {
     expect(decide({ recommended: 128, identifiable: false })).toBeUndefined();
     expect(decide({ recommended: 128, step: 100 - 11 }, { maxAgeSteps: 10 })).toBeUndefined();
     expect(decide({ recommended: 128, step: 100 - 10 }, { maxAgeSteps: 10 })).toBeDefined();
+  });
+
+  it("stands in the recommendation's interval, however far from its middle; an end that is not known holds it", () => {
+    expect(decide({ recommended: 256, low: 63, high: 900 })).toBeUndefined();
+    expect(decide({ recommended: 256, low: 65, high: 900 })).toBeDefined();
+    expect(decide({ recommended: 256, low: null, high: 900 })).toBeUndefined();
+    expect(decide({ recommended: 256, low: 65, high: null })).toBeDefined();
+    expect(decide({ recommended: 32, low: 8, high: 65 })).toBeUndefined();
+    expect(decide({ recommended: 32, low: null, high: 63 })).toBeDefined();
+    expect(decide({ recommended: 32, low: 8, high: null })).toBeUndefined();
   });
 
   it("stands at the answer of another attempt, such as of records that a spool held", () => {

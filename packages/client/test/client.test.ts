@@ -244,7 +244,13 @@ describe("a training loop that follows the recommendation", () => {
     ...snapshotAt(step),
     attempt: Math.round(performance.timeOrigin),
     identifiable: true,
-    recommendation: { ...snapshotAt(step).recommendation, batch_size: recommended, learning_rate_factor: 2 },
+    recommendation: {
+      ...snapshotAt(step).recommendation,
+      batch_size: recommended,
+      batch_size_low: recommended,
+      batch_size_high: recommended,
+      learning_rate_factor: 2,
+    },
   });
   const taken = (step: number, recommended: number) =>
     answer(200, { accepted: 1, duplicates: 0, rejected: [], snapshot: recommending(step, recommended) });

