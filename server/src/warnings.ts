@@ -29,6 +29,26 @@ const sentences = new Map<string, (events: number) => string>([
     (events) =>
       `${count(events, "step")} had a gradient that is not finite, and ${events === 1 ? "was" : "were"} left out: look at the learning rate and the loss.`,
   ],
+  [
+    "hessian-same-batch",
+    (events) =>
+      `B_noise was not measured in ${count(events, "step")}: the batch before held the same examples, and a Hessian of the measured examples themselves would put it too low. A batch smaller than the data set gives other examples each step.`,
+  ],
+  [
+    "hessian-not-repeatable",
+    () =>
+      "B_noise is not measured: the loss of the same examples is another one each time (dropout, noise), so its curvature cannot be read from differences. Measure without them, or leave hessianEvery out.",
+  ],
+  [
+    "hessian-failed",
+    (events) =>
+      `The loss of the batch before could not be computed again in ${count(events, "step")}, so that B_noise was not measured there; everything else was.`,
+  ],
+  [
+    "no-second-moments",
+    () =>
+      "The noise scale in the optimizer's metric is not measured: this optimizer keeps no second moments. Adam, Adamax, RMSProp and Adagrad do; leave preconditioned out.",
+  ],
 ]);
 
 /** What a reader of the numbers has to know, as sentences. */

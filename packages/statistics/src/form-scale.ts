@@ -51,10 +51,12 @@ export class FormScale {
     this.#gaps.add(input !== undefined);
     if (input === undefined) return;
     const { step, ...estimates } = input;
-    this.#trace?.add(estimates.gradientSquaredNorm, estimates.covarianceTrace);
-    if (this.#filter.started && (this.#trace?.covarianceTrace ?? 1) <= 0) this.#filter = new SignalFilter();
+    const outliers = this.#filter.outliers;
     this.#filter.add({ ...estimates, steps: this.#step === undefined ? 1 : step - this.#step });
     this.#step = step;
+    if (this.#trace === undefined || this.#filter.outliers > outliers) return;
+    this.#trace.add(estimates.gradientSquaredNorm, estimates.covarianceTrace);
+    if (this.#filter.started && (this.#trace.covarianceTrace ?? 0) <= 0) this.#filter = new SignalFilter();
   }
 
   /** 𝓑 now; unknown where the form's last measurement is too long ago, see `MeasurementGaps`. */

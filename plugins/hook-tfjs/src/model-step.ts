@@ -1,4 +1,5 @@
 import * as tf from "@tensorflow/tfjs-core";
+import { fingerprintOf, type HeldBatch } from "./hessian.ts";
 import { type LayerTaps, type TappedSquares, tappableLayers } from "./layer-taps.ts";
 import type { MicroBatch } from "./micro-batches.ts";
 import {
@@ -12,7 +13,7 @@ import {
   type TrainFunction,
 } from "./model-internals.ts";
 import type { PartResult, Slot, SquareRows } from "./part-gradients.ts";
-import { splitRows } from "./rows-of.ts";
+import { keptCopy, splitRows } from "./rows-of.ts";
 import { rowsOfSquares } from "./squared-norms.ts";
 import type { TappedStep, TrainingStep } from "./step-meter.ts";
 
@@ -64,6 +65,9 @@ export class ModelStep {
         taps &&
         ((parts) => (this.#isMeanByPlainOptimizer(optimizer) ? this.#tapped(train, data, parts, taps) : undefined)),
       split: (parts) => this.#split(train, data, parts, variables),
+      hold: () => this.#hold(train, data, variables),
+      fingerprint: () => fingerprintOf(presentIn(data)),
+      optimizer,
       apply: (gradients) => {
         optimizer.applyGradients(variables.map(({ name }) => ({ name, tensor: gradients[name] as tf.Tensor })));
       },
@@ -117,7 +121,7 @@ export class ModelStep {
     parts: readonly MicroBatch[],
     variables: tf.Variable[],
   ): (part: number) => PartResult {
-    const present = data.filter((tensor) => tensor !== null && tensor !== undefined);
+    const present = presentIn(data);
     const examples = present[0]?.shape[0] ?? 0;
     const cut = splitRows(present, parts);
     return (part) => {
@@ -127,6 +131,19 @@ export class ModelStep {
         tensor === null || tensor === undefined ? tensor : (remaining.shift() ?? tensor),
       );
       return this.#withoutUpdate(train, partData, size, size / examples, variables);
+    };
+  }
+
+  #hold(train: TrainFunction, data: (tf.Tensor | null)[], variables: tf.Variable[]): HeldBatch {
+    const kept = data.map((tensor) => (tensor === null || tensor === undefined ? tensor : keptCopy(tensor)));
+    const size = kept[0]?.shape[0] ?? 0;
+    return {
+      gradient: () => {
+        const { gradients, outputs } = this.#withoutUpdate(train, kept, size, 1, variables);
+        return { gradients, loss: outputs[0] as tf.Scalar };
+      },
+      fingerprint: () => fingerprintOf(presentIn(kept)),
+      dispose: () => tf.dispose(presentIn(kept)),
     };
   }
 
@@ -180,6 +197,10 @@ export class ModelStep {
       return value;
     };
   }
+}
+
+function presentIn(data: readonly (tf.Tensor | null)[]): tf.Tensor[] {
+  return data.filter((tensor) => tensor !== null && tensor !== undefined);
 }
 
 function unkept(output: tf.Scalar): tf.Scalar {

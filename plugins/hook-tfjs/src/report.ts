@@ -14,6 +14,10 @@ export type EventCode =
   | "not-finite"
   | "loss-not-additive"
   | "hook-failed"
+  | "hessian-failed"
+  | "hessian-not-repeatable"
+  | "hessian-same-batch"
+  | "no-second-moments"
   | "sink-failed"
   | "run-ended";
 

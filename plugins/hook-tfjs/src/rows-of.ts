@@ -21,7 +21,12 @@ export function splitRows<Whole extends Batch>(batch: Whole, parts: readonly Mic
   return parts.map((_, index) => replaceTensors(batch, (tensor) => cut.get(tensor)?.[index] ?? tensor) as Whole);
 }
 
-function tensorsIn(batch: Batch): tf.Tensor[] {
+/** The same batch, to be held beyond the step; its tensors share their values, and are the caller's to dispose of. */
+export function keptCopy<Whole extends Batch>(batch: Whole): Whole {
+  return replaceTensors(batch, (tensor) => tf.keep(tf.clone(tensor))) as Whole;
+}
+
+export function tensorsIn(batch: Batch): tf.Tensor[] {
   return batch instanceof tf.Tensor ? [batch] : Object.values(batch).flatMap((inner: Batch) => tensorsIn(inner));
 }
 

@@ -14,15 +14,19 @@ const longestFloat32Sum = 4096;
 export function rowsOfSquares(gradient: tf.Tensor): tf.Tensor1D {
   return tf.tidy(() => {
     // Not a matrix product with itself: the wasm back end keeps one packed operator per tensor, whatever its shape.
-    const squares = tf.square(gradient);
-    const [rows = 0, columns = 0] = gradient.shape;
-    if (gradient.rank === 1 && rows <= longestFloat32Sum) return squares as tf.Tensor1D;
-    if (gradient.rank === 2 && columns <= longestFloat32Sum) return tf.sum<tf.Tensor1D>(squares, 1);
-    return summedInRows(squares);
+    return summedInRows(tf.square(gradient));
   });
 }
 
+/** The same of the elements' products: their float64 sum is the inner product of two tensors of one shape. */
+export function rowsOfProducts(left: tf.Tensor, right: tf.Tensor): tf.Tensor1D {
+  return tf.tidy(() => summedInRows(tf.mul(left, right)));
+}
+
 function summedInRows(squares: tf.Tensor): tf.Tensor1D {
+  const [length = 0, width = 0] = squares.shape;
+  if (squares.rank === 1 && length <= longestFloat32Sum) return squares as tf.Tensor1D;
+  if (squares.rank === 2 && width <= longestFloat32Sum) return tf.sum<tf.Tensor1D>(squares, 1);
   const columns = columnsOfRows(squares.size);
   const rows = Math.ceil(squares.size / columns);
   const missing = rows * columns - squares.size;

@@ -1,6 +1,7 @@
 import type { MeasurementInput } from "@noisescale/protocol";
+import { curvatureOf } from "./hessian.ts";
 import type { MicroBatch } from "./micro-batches.ts";
-import type { PartSquares } from "./part-gradients.ts";
+import { firstHalf, type PartSquares } from "./part-gradients.ts";
 
 /** Small and big of one step in the form that goes on the wire. */
 export type SmallAndBig = Pick<MeasurementInput, "small" | "big">;
@@ -26,6 +27,49 @@ export function smallAndBig(parts: readonly MicroBatch[], squares: Pick<PartSqua
       count: parts.length,
     },
     big: { squared_norm: total(squares.big), batch_size: examples },
+  };
+}
+
+/**
+ * gᵀPg of the parts in the optimizer's metric, in the same form.
+ * @returns nothing where the optimizer had no second moments yet, or a value is not finite
+ */
+export function preconditionedForm(
+  parts: readonly MicroBatch[],
+  { preconditionedSmall, preconditionedBig }: Pick<PartSquares, "preconditionedSmall" | "preconditionedBig">,
+): Pick<MeasurementInput, "preconditioned"> {
+  if (preconditionedBig.size === 0) return {};
+  const { small, big } = smallAndBig(parts, { small: preconditionedSmall, big: preconditionedBig });
+  if (!Number.isFinite(small.squared_norm) || !Number.isFinite(big.squared_norm)) return {};
+  return {
+    preconditioned: {
+      small: { batch_size: small.batch_size, value: small.squared_norm },
+      big: { batch_size: big.batch_size, value: big.squared_norm },
+    },
+  };
+}
+
+/**
+ * gᵀHg of the batch's halves, in the same form with K = 2: with u the sum of both halves' gradients (each times its share)
+ * and w their difference, Σ|·|² over the halves is (uᵀHu + wᵀHw)/2. Two products are enough; w, in which G cancels, has less
+ * noise than a sum of the parts with random signs.
+ * @returns nothing where the curvature was not measured, or is not finite
+ */
+export function hessianForm(
+  parts: readonly MicroBatch[],
+  { curvature, move }: Pick<PartSquares, "curvature" | "move">,
+): Pick<MeasurementInput, "hessian"> {
+  const along = (name: string) => curvatureOf(curvature.get(name) ?? Number.NaN, move.get(name) ?? Number.NaN);
+  const [sum, difference] = [along("sum"), along("difference")];
+  if (!Number.isFinite(sum) || !Number.isFinite(difference)) return {};
+  const examples = parts.reduce((total, part) => total + part.size, 0);
+  const first = parts.slice(0, firstHalf(parts)).reduce((total, part) => total + part.size, 0);
+  const sumOfSquaredShares = (first / examples) ** 2 + (1 - first / examples) ** 2;
+  return {
+    hessian: {
+      small: { batch_size: sumOfSquaredShares * examples, value: (sum + difference) / 2 / sumOfSquaredShares },
+      big: { batch_size: examples, value: sum },
+    },
   };
 }
 

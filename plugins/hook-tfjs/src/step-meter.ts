@@ -1,9 +1,21 @@
 import type { MeasurementInput } from "@noisescale/protocol";
 import * as tf from "@tensorflow/tfjs-core";
+import { checkRows, curvatureRows, type HeldBatch, unusable } from "./hessian.ts";
 import { type MicroBatch, microBatches } from "./micro-batches.ts";
-import { type PartResult, pack, type SquareRows, type SummedParts, sumParts, unpack } from "./part-gradients.ts";
+import { hasMetric, rootMetric } from "./optimizer-metric.ts";
+import {
+  type PartResult,
+  type PartSquares,
+  pack,
+  type Slot,
+  type SquareRows,
+  type SummedParts,
+  sumParts,
+  unpack,
+  type WantedForms,
+} from "./part-gradients.ts";
 import type { Report } from "./report.ts";
-import { layerSquares, smallAndBig } from "./step-measurement.ts";
+import { hessianForm, layerSquares, preconditionedForm, smallAndBig } from "./step-measurement.ts";
 
 /** One optimizer step as a training loop takes it, and the ways to take it apart. */
 export interface TrainingStep {
@@ -18,6 +30,11 @@ export interface TrainingStep {
    * Only where every loss is known to be a mean over the examples.
    */
   readonly tapped: ((parts: readonly MicroBatch[]) => TappedStep | undefined) | undefined;
+  /** Keeps the batch for the Hessian of the next step. */
+  hold(): HeldBatch;
+  /** What tells the batch from a held one. */
+  fingerprint(): tf.Tensor1D;
+  readonly optimizer: tf.Optimizer;
   /** Applies the batch's gradient, as the optimizer would have done in `plain`. */
   apply(gradients: tf.NamedTensorMap): void;
   /** True if the parts' sum may stand for the batch: plain optimizer, every loss and metric a mean over examples. */
@@ -44,6 +61,16 @@ export interface MeterOptions {
   /** A step in so many is measured. */
   readonly every: number;
   readonly firstStep: number;
+  /** B_noise is measured in a step of so many, a multiple of `every`; undefined: never. */
+  readonly hessianEvery: number | undefined;
+  /** The noise scale in the optimizer's metric is measured. */
+  readonly preconditioned: boolean;
+}
+
+const noRows: SquareRows = { rows: [], slots: [] };
+
+function joined(...parts: readonly SquareRows[]): SquareRows {
+  return { rows: parts.flatMap(({ rows }) => rows), slots: parts.flatMap(({ slots }) => slots) };
 }
 
 /** Failures in a row after which the hook stops trying. */
@@ -60,6 +87,12 @@ export class StepMeter {
   #comparedFor: unknown;
   #partsSumToBatch = false;
   #off = false;
+  #held: { readonly batch: HeldBatch; readonly identity: unknown } | undefined;
+  #hessianFailures = 0;
+  #hessianOff = false;
+  /** For which loss and optimizer the held batch's loss was found to be the same twice. */
+  #repeatableFor: unknown;
+  #withoutMetricReported = false;
   #reading: Promise<void> = Promise.resolve();
 
   constructor(options: MeterOptions, report: Report) {
@@ -79,19 +112,55 @@ export class StepMeter {
 
   take(training: TrainingStep): tf.Scalar[] {
     const step = this.#step++;
-    if (this.#off || step % this.#options.every !== 0) return training.plain();
-    const parts = microBatches(training.examples, this.#options.parts);
-    if (parts === undefined) {
-      this.#report.event(step, "dropped", "batch-too-small");
-      return training.plain();
+    const held = this.#held;
+    this.#held = this.#holdFor(step + 1, training);
+    try {
+      if (this.#off || step % this.#options.every !== 0) return training.plain();
+      const parts = microBatches(training.examples, this.#options.parts);
+      if (parts === undefined) {
+        this.#report.event(step, "dropped", "batch-too-small");
+        return training.plain();
+      }
+      return this.#measured(step, training, parts, held?.identity === training.identity ? held?.batch : undefined);
+    } finally {
+      held?.batch.dispose();
     }
-    return this.#measured(step, training, parts);
   }
 
-  #measured(step: number, training: TrainingStep, parts: readonly MicroBatch[]): tf.Scalar[] {
+  /** Lets go of the batch that is held for the next step. */
+  release(): void {
+    this.#held?.batch.dispose();
+    this.#held = undefined;
+  }
+
+  #holdFor(step: number, training: TrainingStep): { batch: HeldBatch; identity: unknown } | undefined {
+    const { hessianEvery } = this.#options;
+    if (hessianEvery === undefined || this.#off || this.#hessianOff || step % hessianEvery !== 0) return undefined;
+    try {
+      return { batch: training.hold(), identity: training.identity };
+    } catch {
+      this.#hessianFailed(step);
+      return undefined;
+    }
+  }
+
+  #measured(
+    step: number,
+    training: TrainingStep,
+    parts: readonly MicroBatch[],
+    held: HeldBatch | undefined,
+  ): tf.Scalar[] {
     const additive = this.#comparedFor === training.identity && this.#partsSumToBatch;
-    const tapped = additive ? training.tapped?.(parts) : undefined;
-    if (tapped === undefined) return this.#inParts(step, training, parts, additive && training.mayApplyParts());
+    const wantsMetric = this.#wantsMetric(step, training.optimizer);
+    // The taps see squares only: the gradients of the parts are wanted whole.
+    const tapped = additive && !wantsMetric && held === undefined ? training.tapped?.(parts) : undefined;
+    if (tapped === undefined) {
+      const wanted = {
+        rootMetric: () => (wantsMetric ? rootMetric(training.optimizer) : undefined),
+        halves: held !== undefined,
+      };
+      return this.#inParts(step, training, parts, wanted, held, additive && training.mayApplyParts());
+    }
     const [loss] = tapped.outputs;
     if (tapped.squares === undefined || loss === undefined) this.#failed(step);
     else this.#read(step, training, parts, tapped.squares, [loss]);
@@ -99,10 +168,25 @@ export class StepMeter {
     return tapped.outputs;
   }
 
-  #inParts(step: number, training: TrainingStep, parts: readonly MicroBatch[], mayApplyParts: boolean): tf.Scalar[] {
+  #wantsMetric(step: number, optimizer: tf.Optimizer): boolean {
+    if (!this.#options.preconditioned) return false;
+    if (hasMetric(optimizer)) return true;
+    if (!this.#withoutMetricReported) this.#report.event(step, "unavailable", "no-second-moments");
+    this.#withoutMetricReported = true;
+    return false;
+  }
+
+  #inParts(
+    step: number,
+    training: TrainingStep,
+    parts: readonly MicroBatch[],
+    wanted: WantedForms,
+    held: HeldBatch | undefined,
+    mayApplyParts: boolean,
+  ): tf.Scalar[] {
     let summed: SummedParts;
     try {
-      summed = sumParts(parts, () => training.split(parts));
+      summed = sumParts(parts, () => training.split(parts), wanted);
     } catch {
       this.#failed(step);
       return training.plain();
@@ -111,13 +195,56 @@ export class StepMeter {
       this.#coupledReported = true;
       this.#report.event(step, "warning", "batch-norm");
     }
+    const curvature = held === undefined ? noRows : this.#curvature(step, training, summed, held);
     let outputs = summed.outputs;
     if (mayApplyParts) training.apply(summed.gradients);
     else outputs = training.plain();
     const losses = [summed.outputs[0], outputs[0]].filter((loss) => loss !== undefined);
-    this.#read(step, training, parts, summed, losses);
-    tf.dispose([summed.gradients, summed.rows, mayApplyParts ? [] : summed.outputs]);
+    this.#read(step, training, parts, joined(summed, curvature), losses);
+    tf.dispose([summed.gradients, summed.difference, summed.rows, mayApplyParts ? [] : summed.outputs]);
+    tf.dispose([...curvature.rows]);
     return outputs;
+  }
+
+  /** Before the update, as everything else of the step; what fails here costs the Hessian alone. */
+  #curvature(step: number, training: TrainingStep, summed: SummedParts, held: HeldBatch): SquareRows {
+    const known = this.#repeatableFor === training.identity;
+    try {
+      const slots: Slot[] = [];
+      const rows = tf.tidy(() => {
+        const all = joined(
+          checkRows(held, training.fingerprint(), !known),
+          curvatureRows(summed.gradients, held, "sum"),
+          curvatureRows(summed.difference, held, "difference"),
+        );
+        slots.push(...all.slots);
+        return [...all.rows];
+      });
+      return { rows, slots };
+    } catch {
+      this.#hessianFailed(step);
+      return noRows;
+    }
+  }
+
+  #hessianFailed(step: number): void {
+    this.#hessianFailures += 1;
+    this.#hessianOff ||= this.#hessianFailures >= mostFailures;
+    this.#report.event(step, this.#hessianOff ? "unavailable" : "dropped", "hessian-failed");
+  }
+
+  /** @returns true if the step's curvature can be used */
+  #checkHessian(step: number, identity: unknown, { curvature, check }: PartSquares): boolean {
+    if (curvature.size === 0 || this.#hessianOff) return false;
+    const reason = unusable(check);
+    if (reason === undefined) {
+      this.#hessianFailures = 0;
+      this.#repeatableFor = identity;
+      return true;
+    }
+    this.#hessianOff ||= reason === "hessian-not-repeatable";
+    this.#report.event(step, this.#hessianOff ? "unavailable" : "dropped", reason);
+    return false;
   }
 
   /** Readings stay in the order of the steps: a sink gets them as they were taken. */
@@ -154,6 +281,8 @@ export class StepMeter {
           time_ms: timeMs,
           units: training.examples,
           ...smallAndBig(parts, squares),
+          ...preconditionedForm(parts, squares),
+          ...(this.#checkHessian(step, identity, squares) ? hessianForm(parts, squares) : {}),
           ...(training.layerOf === undefined ? {} : { layers: layerSquares(parts, squares, training.layerOf) }),
           ...(Number.isFinite(lossOfBatch) && lossOfBatch !== undefined ? { loss: lossOfBatch } : {}),
           ...(learningRate === undefined ? {} : { learning_rate: learningRate }),

@@ -1,6 +1,7 @@
 import * as tf from "@tensorflow/tfjs-core";
+import { fingerprintOf } from "./hessian.ts";
 import { isPlainOptimizer, learningRateOf } from "./model-internals.ts";
-import { type Batch, rowsOf, splitRows } from "./rows-of.ts";
+import { type Batch, keptCopy, rowsOf, splitRows, tensorsIn } from "./rows-of.ts";
 import type { TrainingStep } from "./step-meter.ts";
 import type { WatchOptions } from "./watch-options.ts";
 import { type Watcher, WatcherCore } from "./watcher.ts";
@@ -65,6 +66,19 @@ function loopStep<Given extends Batch>(
         return { gradients: grads, outputs: [value] };
       };
     },
+    hold: () => {
+      const copy = keptCopy(batch);
+      return {
+        gradient: () => {
+          const { value, grads } = tf.variableGrads(() => loss(copy), variables);
+          return { gradients: grads, loss: value };
+        },
+        fingerprint: () => fingerprintOf(tensorsIn(copy)),
+        dispose: () => tf.dispose(tensorsIn(copy)),
+      };
+    },
+    fingerprint: () => fingerprintOf(tensorsIn(batch)),
+    optimizer,
     apply: (gradients) => optimizer.applyGradients(gradients),
     mayApplyParts: () => isPlainOptimizer(optimizer),
     // A loop may make a new closure every step, so the loss stands for nothing; the optimizer does.

@@ -1,6 +1,7 @@
 import type { Client, ClientOptions } from "@noisescale/client";
 import type { MeasurementInput, RunDeclarationInput } from "@noisescale/protocol";
 import type { MeasurementSink } from "./report.ts";
+import type { MeterOptions } from "./step-meter.ts";
 
 /** Where the measurements go: a client, a sink, or what it takes to make a client. */
 export interface WatchOptions {
@@ -29,17 +30,27 @@ export interface WatchOptions {
   readonly every?: number;
   /** Squares of each layer too; false. */
   readonly layers?: boolean;
+  /**
+   * Measures B_noise too, in a step of so many: gᵀHg, for which the gradients of two halves and the curvature along them on
+   * the step before's batch take some five passes more. A multiple of `every`; not measured where it is left out.
+   */
+  readonly hessianEvery?: number;
+  /** Measures the noise scale in the optimizer's metric too, where it has second moments (Adam and its like); false. */
+  readonly preconditioned?: boolean;
   /** Number of the first step, for a training that was resumed; 0. */
   readonly firstStep?: number;
 }
 
 /** @throws RangeError naming the option that is wrong */
-export function checkedMeterOptions(options: WatchOptions): { parts: number; every: number; firstStep: number } {
-  const { parts = 4, every = 10, firstStep = 0 } = options;
+export function checkedMeterOptions(options: WatchOptions): MeterOptions {
+  const { parts = 4, every = 10, firstStep = 0, hessianEvery, preconditioned = false } = options;
   requireWhole("parts", parts, 2);
   requireWhole("every", every, 1);
   requireWhole("firstStep", firstStep, 0);
-  return { parts, every, firstStep };
+  if (hessianEvery !== undefined && !(Number.isSafeInteger(hessianEvery / every) && hessianEvery >= every)) {
+    throw new RangeError(`hessianEvery: must be a multiple of every (${every}), got ${hessianEvery}`);
+  }
+  return { parts, every, firstStep, hessianEvery, preconditioned };
 }
 
 function requireWhole(name: string, value: number, least: number): void {

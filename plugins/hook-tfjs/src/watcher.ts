@@ -89,6 +89,7 @@ export class WatcherCore implements Watcher {
 
   detach(): void {
     this.#onDetach();
+    this.meter.release();
   }
 }
 
