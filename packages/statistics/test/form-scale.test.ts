@@ -100,14 +100,14 @@ describe("B_noise and the noise scale in the optimizer's metric", () => {
     expect(truths[1]).toBeGreaterThan(1.2 * (truths[2] ?? 0));
   });
 
-  test("are unknown where they are not measured, and leave everything else as it is", () => {
+  test("are unknown where they are not measured, and leave B_simple, horizons and layers as they are", () => {
     const plain = observations.map(({ hessian: _, preconditioned: __, ...rest }) => rest);
-    const { bNoise, bPreconditioned, ...rest } = fold(plain).estimate();
+    const without = fold(plain).estimate();
     const unknown = { value: undefined, low: undefined, high: undefined };
-    expect([bNoise, bPreconditioned]).toEqual([unknown, unknown]);
-    expect(rest.predicted.basis).toBe("b_simple");
-    const { bNoise: _, bPreconditioned: __, predicted: ___, ...withForms } = fold(observations).estimate();
-    expect(withForms).toEqual({ ...rest, predicted: undefined, ...withoutPredicted(rest) });
+    expect(without).toMatchObject({ bNoise: unknown, bPreconditioned: unknown, predicted: { basis: "b_simple" } });
+    const { bSimple, bSimpleLow, bSimpleHigh, covarianceTrace, horizons, layers } = without;
+    const same = { bSimple, bSimpleLow, bSimpleHigh, covarianceTrace, horizons, layers };
+    expect(fold(observations).estimate()).toMatchObject(same);
   });
 
   test("a Hessian with tr(HΣ) below 0, or GᵀHG below 0, gives no B_noise, not even a bound", () => {
@@ -268,10 +268,3 @@ describe("the frontier predicted from B_noise", () => {
     expect(prediction.estimate()).toMatchObject({ criticalBatchSizeLow: 0, criticalBatchSizeHigh: undefined });
   });
 });
-
-function withoutPredicted<Estimate extends { readonly predicted: unknown }>({
-  predicted: _,
-  ...rest
-}: Estimate): Omit<Estimate, "predicted"> {
-  return rest;
-}
