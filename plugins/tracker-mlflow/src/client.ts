@@ -22,6 +22,15 @@ export interface MlflowRun {
   readonly data: { readonly tags: readonly MlflowTag[] };
 }
 
+/** A run with what a sweep is told by. */
+export interface MlflowSweepRun {
+  readonly runId: string;
+  readonly name: string;
+  readonly tags: ReadonlyMap<string, string>;
+  /** As they were logged: text. */
+  readonly params: ReadonlyMap<string, string>;
+}
+
 /** An experiment as MLflow describes it. */
 export interface MlflowExperiment {
   readonly experiment_id: string;
@@ -39,6 +48,22 @@ const runSchema: z.ZodType<MlflowRun> = z.object({
     lifecycle_stage: z.string().default("active"),
   }),
   data: z.object({ tags: tagsSchema }).default({ tags: [] }),
+});
+const sweepRunsSchema = z.object({
+  runs: z
+    .array(
+      z.object({
+        info: z.object({ run_id: z.string(), run_name: z.string().default("") }),
+        data: z.object({ tags: tagsSchema, params: tagsSchema }).default({ tags: [], params: [] }),
+      }),
+    )
+    .default([]),
+  next_page_token: z.string().optional(),
+});
+// Steps come as numbers or, being 64 bits wide, as text; values that are no number as text.
+const historySchema = z.object({
+  metrics: z.array(z.object({ step: z.coerce.number().default(0), value: z.coerce.number() })).default([]),
+  next_page_token: z.string().optional(),
 });
 const experimentSchema: z.ZodType<{ readonly experiment: MlflowExperiment }> = z.object({
   experiment: z.object({
@@ -149,6 +174,44 @@ export class MlflowClient {
       },
     });
     return this.#parsed(z.object({ runs: z.array(runSchema).default([]) }), answer).runs;
+  }
+
+  /** Every run of an experiment that is not deleted, with its parameters, the oldest first. */
+  async *runsOf(experimentId: string): AsyncIterable<MlflowSweepRun> {
+    for (let page: string | undefined; ; ) {
+      const answer = await this.#json("search its runs", "POST", "runs/search", {
+        body: {
+          experiment_ids: [experimentId],
+          run_view_type: "ACTIVE_ONLY",
+          order_by: ["attributes.start_time ASC"],
+          max_results: 1000,
+          ...(page === undefined ? {} : { page_token: page }),
+        },
+      });
+      const { runs, next_page_token: next } = this.#parsed(sweepRunsSchema, answer);
+      for (const { info, data } of runs) {
+        const entries = (named: readonly MlflowTag[]) => new Map(named.map(({ key, value }) => [key, value]));
+        yield { runId: info.run_id, name: info.run_name, tags: entries(data.tags), params: entries(data.params) };
+      }
+      if (next === undefined || next === "") return;
+      page = next;
+    }
+  }
+
+  /** Every value of a metric of a run, in order of step; where a step was logged again, its last value. */
+  async metricHistory(runId: string, metric: string): Promise<{ readonly step: number; readonly value: number }[]> {
+    const values = new Map<number, number>();
+    for (let page: string | undefined; ; ) {
+      const query = new URLSearchParams({ run_id: runId, metric_key: metric, max_results: "25000" });
+      if (page !== undefined) query.set("page_token", page);
+      const what = `read the metric ${metric} of the run ${runId}`;
+      const answer = await this.#json(what, "GET", `metrics/get-history?${query}`);
+      const { metrics, next_page_token: next } = this.#parsed(historySchema, answer);
+      for (const { step, value } of metrics) if (Number.isFinite(value)) values.set(step, value);
+      if (next === undefined || next === "") break;
+      page = next;
+    }
+    return [...values].map(([step, value]) => ({ step, value })).sort((one, other) => one.step - other.step);
   }
 
   async createRun(experimentId: string, name: string, startMs: number, tags: readonly MlflowTag[]): Promise<MlflowRun> {

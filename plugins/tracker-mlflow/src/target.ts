@@ -1,6 +1,6 @@
 import { type RunContext, TrackerError } from "@noisescale/tracker";
 import { z } from "zod";
-import type { MlflowClient, MlflowRun } from "./client.ts";
+import type { MlflowClient, MlflowExperiment, MlflowRun } from "./client.ts";
 
 const name: z.ZodType<string> = z
   .string()
@@ -59,11 +59,7 @@ export async function findOrMakeRun(
   const experimentName = target.experiment ?? context.project;
   checkAllowed(experimentName, allowed);
   const experiment = await client.findExperiment(experimentName);
-  if (experiment !== undefined && experiment.lifecycle_stage !== "active") {
-    throw refusal(
-      `the experiment ${JSON.stringify(experimentName)} was deleted in MLflow; restore it, or name another`,
-    );
-  }
+  if (experiment !== undefined) checkNotDeleted(experiment);
   const experimentId = experiment?.experiment_id ?? (await client.createExperiment(experimentName));
 
   const tag = { key: runTag, value: context.run };
@@ -77,12 +73,25 @@ export async function findOrMakeRun(
   return run;
 }
 
-function checkAllowed(experiment: string, allowed: readonly string[] | undefined): void {
+/** @throws TrackerError, not retryable, where there is none, or it was deleted */
+export async function checkedExperiment(client: MlflowClient, experiment: string): Promise<MlflowExperiment> {
+  const found = await client.findExperiment(experiment);
+  if (found === undefined) throw refusal(`there is no experiment ${JSON.stringify(experiment)} at ${client.server}`);
+  checkNotDeleted(found);
+  return found;
+}
+
+export function checkAllowed(experiment: string, allowed: readonly string[] | undefined): void {
   if (allowed === undefined || allowed.includes(experiment)) return;
   throw refusal(
     `the experiment ${JSON.stringify(experiment)} is none of those that the collector's configuration allows for this ` +
       `tracker; add it to its experiments, or name another`,
   );
+}
+
+function checkNotDeleted({ name, lifecycle_stage: stage }: MlflowExperiment): void {
+  if (stage === "active") return;
+  throw refusal(`the experiment ${JSON.stringify(name)} was deleted in MLflow; restore it, or name another`);
 }
 
 function checkActive(run: MlflowRun): void {
