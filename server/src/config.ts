@@ -62,6 +62,7 @@ export interface CollectorConfigInput {
   readonly allowed_hosts?: readonly string[] | undefined;
   /** Address under which people reach the page, for links in notes. */
   readonly public_url?: string | undefined;
+  /** Left out: `mlflow` where `MLFLOW_TRACKING_URI` is a server's address, `trackio` where `TRACKIO_SERVER_URL` is. */
   readonly trackers?: readonly TrackerConfigInput[] | undefined;
   readonly limits?: { readonly [Limit in keyof CollectorLimits]?: number | undefined } | undefined;
 }
@@ -109,6 +110,15 @@ const trackerSchema = z.discriminatedUnion("kind", [
     reachable_projects: z.array(z.string().min(1)).optional(),
   }),
 ]);
+/** Without a word on trackers: those that the environment names, as their own clients would use them. */
+function environmentTrackers(): { name: string; kind: "mlflow" | "trackio" }[] {
+  const isServer = (variable: string): boolean => /^https?:/.test(fromEnvironment(variable) ?? "");
+  return [
+    ...(isServer("MLFLOW_TRACKING_URI") ? [{ name: "mlflow", kind: "mlflow" as const }] : []),
+    ...(isServer("TRACKIO_SERVER_URL") ? [{ name: "trackio", kind: "trackio" as const }] : []),
+  ];
+}
+
 const configSchema = z.strictObject({
   host: z.string().min(1).default("127.0.0.1"),
   port: z.number().int().min(0).max(65_535).default(defaultCollectorPort),
@@ -116,7 +126,7 @@ const configSchema = z.strictObject({
   public_url: z.url({ protocol: /^https?$/ }).optional(),
   trackers: z
     .array(trackerSchema)
-    .default([])
+    .prefault(environmentTrackers)
     .refine((trackers) => new Set(trackers.map(({ name }) => name)).size === trackers.length, "names must differ"),
   limits: z
     .strictObject({

@@ -35,6 +35,20 @@ test("a secret is read from the environment, and named where it is not set", () 
   vi.unstubAllEnvs();
 });
 
+test("without a word on trackers those are configured whose server the environment names, and no others", async () => {
+  const names = async (input: object): Promise<string[]> => [
+    ...(await parseConfig(input, "file", ".").openTrackers()).keys(),
+  ];
+  expect(await names({})).toEqual([]);
+  vi.stubEnv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000");
+  vi.stubEnv("TRACKIO_SERVER_URL", "http://127.0.0.1:7860");
+  expect(await names({})).toEqual(["mlflow", "trackio"]);
+  expect(await names({ trackers: [] })).toEqual([]);
+  vi.stubEnv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db");
+  expect(await names({})).toEqual(["trackio"]);
+  vi.unstubAllEnvs();
+});
+
 test("what the trackers' own clients take from the environment is taken from it too, where the configuration is silent", async () => {
   const authorizations: (string | undefined)[] = [];
   const server = createServer((request, response) => {

@@ -2,15 +2,18 @@ import { writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { panelsOfSweep, type SweepData } from "@noisescale/charts";
 import { type Unit, unitSchema } from "@noisescale/protocol";
-import { type Command, type CommandArguments, CommandError, textOption, UsageError } from "./command.ts";
-import { fitTargets, frontierJson } from "./frontier-fits.ts";
+import { type Command, type CommandArguments, CommandError, type Terminal, textOption, UsageError } from "./command.ts";
+import { type FrontierFits, fitTargets, frontierJson } from "./frontier-fits.ts";
+import { showFrontier } from "./frontier-report.ts";
 import { frontierText } from "./frontier-text.ts";
 import { readSweepFile } from "./sweep-file.ts";
+import { metricTargets, openTracker, readTrackedSweep } from "./tracker-sweep.ts";
 
 export const frontier: Command = {
   name: "frontier",
   summary: "critical batch size from a sweep over batch sizes",
   help: `Usage: noisescale frontier FILE [--json] [--html FILE] [--png FILE] [--loss-png FILE] [--unit UNIT]
+       noisescale frontier --tracker NAME --experiment EXPERIMENT --target METRIC<=VALUE [the same]
 
 Fits steps = S_min·(1 + B_crit/batch size) to each target of a sweep. FILE is CSV, or - for standard input:
 
@@ -19,6 +22,17 @@ Fits steps = S_min·(1 + B_crit/batch size) to each target of a sweep. FILE is C
 A line says after how many steps a run reached a target, such as a loss; steps are empty where it never did. Of several
 learning rates the one with the least median of steps counts at each batch size. At least three batch sizes are needed;
 three seeds of each give the better intervals.
+
+With --tracker the runs are those of an experiment that a tracker holds already, no hook needed; their steps must be optimizer
+steps. What was fitted is shown there as a run of its own, which is used again the next time.
+
+  --tracker NAME              a tracker of the collector's configuration, or mlflow with MLFLOW_TRACKING_URI set
+  --experiment EXPERIMENT     its name
+  --target METRIC<=VALUE      or >=, or = for whichever side the runs start from; several with commas
+  --batch-param PARAM         parameter that holds the batch size (batch_size)
+  --learning-rate-param PARAM parameter that holds the learning rate (learning_rate)
+  --config FILE               the collector's configuration (noisescale.config.json, where there is one)
+  --no-show                   leave the tracker as it is
 
   --json            one JSON object, in place of the table
   --html FILE       a page with the panels: frontiers, and critical batch size against loss
@@ -33,19 +47,35 @@ Exit code 1 where a target cannot be fitted; the others are still answered.`,
     png: { type: "string" },
     "loss-png": { type: "string" },
     unit: { type: "string" },
+    tracker: { type: "string" },
+    experiment: { type: "string" },
+    target: { type: "string" },
+    "batch-param": { type: "string" },
+    "learning-rate-param": { type: "string" },
+    config: { type: "string" },
+    "no-show": { type: "boolean" },
   },
   async run(arguments_, terminal) {
     const [file, unexpected] = arguments_.positionals;
-    if (file === undefined) throw new UsageError("name a FILE, or - for standard input");
+    const tracker = textOption(arguments_, "tracker");
     if (unexpected !== undefined) throw new UsageError(`unexpected ${JSON.stringify(unexpected)}`);
+    if ((file === undefined) === (tracker === undefined)) {
+      throw new UsageError("name a FILE (or - for standard input), or a --tracker");
+    }
     const unit = unitOption(arguments_);
-    const found = fitTargets(await readSweepFile(file, terminal));
-    if (found.fits.length > 0) {
+    const answer = async (found: FrontierFits, name: string): Promise<SweepData | undefined> => {
+      if (found.fits.length === 0) return undefined;
       const json = arguments_.values["json"] === true;
       terminal.output.write(json ? `${JSON.stringify(frontierJson(found))}\n` : frontierText(found, unit));
-      const name = file === "-" ? "standard input" : basename(file);
-      await writePanels({ name, unit, targets: found.fits, powerLaw: found.powerLaw }, arguments_);
-    }
+      const data = { name, unit, targets: found.fits, powerLaw: found.powerLaw };
+      await writePanels(data, arguments_);
+      return data;
+    };
+    const found =
+      file === undefined
+        ? await fitTracked(tracker ?? "", arguments_, terminal, answer)
+        : fitTargets(await readSweepFile(file, terminal));
+    if (file !== undefined) await answer(found, file === "-" ? "standard input" : basename(file));
     if (found.unfitted.length > 0) {
       throw new CommandError(
         found.unfitted.map(({ target, reason }) => `target ${target} cannot be fitted. ${reason}`).join("\n  "),
@@ -53,6 +83,44 @@ Exit code 1 where a target cannot be fitted; the others are still answered.`,
     }
   },
 };
+
+/** Fits a tracker's runs, answers, and shows the frontier in the tracker. */
+async function fitTracked(
+  trackerName: string,
+  arguments_: CommandArguments,
+  terminal: Terminal,
+  answer: (found: FrontierFits, name: string) => Promise<SweepData | undefined>,
+): Promise<FrontierFits> {
+  const needed = (option: string): string => {
+    const value = textOption(arguments_, option);
+    if (value === undefined) throw new UsageError(`--tracker needs --${option}`);
+    return value;
+  };
+  const experiment = needed("experiment");
+  const target = needed("target");
+  const targets = metricTargets(target);
+  const params = {
+    batchSize: textOption(arguments_, "batch-param") ?? "batch_size",
+    learningRate: textOption(arguments_, "learning-rate-param") ?? "learning_rate",
+  };
+  const tracker = await openTracker(trackerName, textOption(arguments_, "config"));
+  try {
+    const { rows, leftOut } = await readTrackedSweep(tracker, experiment, targets, params);
+    for (const line of leftOut) terminal.messages.write(`Left out: ${line}\n`);
+    const found = fitTargets(rows);
+    const data = await answer(found, experiment);
+    const sweep = tracker.openSweep?.(experiment);
+    if (data !== undefined && sweep !== undefined && arguments_.values["no-show"] !== true) {
+      terminal.messages.write(`Shown at ${await showFrontier(sweep, target, data)}\n`);
+    }
+    return found;
+  } catch (error) {
+    if (error instanceof Error && error.name === "TrackerError") throw new CommandError(error.message);
+    throw error;
+  } finally {
+    await tracker.close();
+  }
+}
 
 /** Only where a picture is wanted is what draws it loaded. */
 async function writePanels(data: SweepData, arguments_: CommandArguments): Promise<void> {

@@ -2,6 +2,7 @@ export { alertMarkdown } from "./alert-markdown.ts";
 export { checkDelivery } from "./delivery-rules.ts";
 export { type FailurePoint, MemoryRun, MemoryTracker } from "./memory-tracker.ts";
 export { isMetricKey, layerMetricKeys, metricKey, metricKeys } from "./metric-key.ts";
+export type { MetricCurve, SweepReport, TrackerSweep } from "./sweep.ts";
 export type {
   Delivery,
   PanelFile,

@@ -1,3 +1,5 @@
+import type { TrackerSweep } from "./sweep.ts";
+
 /** One value of one metric. Immutable once made: a retry sends the same bytes, the original time included. */
 export interface Point {
   /** `[A-Za-z0-9_./-]`, at most 250 characters, no empty, `.` or `..` segment; see `metric-key.ts`. */
@@ -109,6 +111,8 @@ export interface Tracker {
    * @throws TrackerError that says what is wrong and what to change
    */
   selfTest(): Promise<string>;
+  /** Where runs can be read back: those of an experiment, as a sweep. @throws TrackerError outside of the configuration */
+  openSweep?(experiment: string): TrackerSweep;
   /** Frees what the tracker holds; may be called twice. */
   close(): Promise<void>;
 }

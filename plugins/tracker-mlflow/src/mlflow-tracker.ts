@@ -10,7 +10,8 @@ import { MlflowClient, type MlflowConnection, type MlflowRun } from "./client.ts
 import { showsViews, viewTag } from "./experiment-view.ts";
 import { noteWithSection } from "./run-note.ts";
 import { trySelf } from "./self-test.ts";
-import { findOrMakeRun, findUsersRun, parseTarget } from "./target.ts";
+import { MlflowSweep } from "./sweep.ts";
+import { checkAllowed, findOrMakeRun, findUsersRun, parseTarget } from "./target.ts";
 import { alertTag, artifactFolder, artifactPath, metricBatches, noteMarkdown } from "./transform.ts";
 
 /** What the collector's own configuration says about an MLflow server. */
@@ -71,6 +72,10 @@ export function mlflowTracker(config: MlflowConfig): Tracker {
           closed = true;
         },
       };
+    },
+    openSweep(experiment): MlflowSweep {
+      checkAllowed(experiment, config.experiments);
+      return new MlflowSweep(client, experiment);
     },
     selfTest: () => trySelf(client, config),
     async close(): Promise<void> {

@@ -1,57 +1,31 @@
-import type { PanelFile } from "@noisescale/tracker";
-import { MlflowClient, type MlflowConnection, type MlflowSweepRun } from "./client.ts";
-import { checkAllowed, checkedExperiment } from "./target.ts";
+import type { MetricCurve, SweepReport, TrackerSweep } from "@noisescale/tracker";
+import type { MlflowClient } from "./client.ts";
+import { checkedExperiment } from "./target.ts";
 import { artifactFolder, artifactPath, noteMarkdown } from "./transform.ts";
-
-/** A run of an experiment, read at one metric. */
-export interface MetricCurve extends MlflowSweepRun {
-  /** In order of step; empty where the run never logged the metric. */
-  readonly values: readonly { readonly step: number; readonly value: number }[];
-}
-
-/** What is pushed back: one run that shows the fitted frontier. */
-export interface SweepReport {
-  readonly name: string;
-  /** Markdown. */
-  readonly note: string;
-  readonly metrics: readonly { readonly key: string; readonly value: number }[];
-  readonly panels: readonly PanelFile[];
-}
 
 /** Marks the run that shows a frontier, so that it is found again and is no run of the sweep itself. */
 const frontierTag = "noisescale.frontier";
 
 /** An experiment whose runs are a sweep over batch sizes. */
-export class MlflowSweep {
+export class MlflowSweep implements TrackerSweep {
   readonly #client: MlflowClient;
   readonly #experiment: string;
 
-  /**
-   * @param config - as the tracker's
-   * @param experiment - its name
-   * @throws TrackerError where the configuration does not let it be read; RangeError where it is wrong
-   */
-  constructor(config: MlflowConnection & { readonly experiments?: readonly string[] | undefined }, experiment: string) {
-    checkAllowed(experiment, config.experiments);
-    this.#client = new MlflowClient(config);
+  /** @param experiment - its name, which the configuration allows */
+  constructor(client: MlflowClient, experiment: string) {
+    this.#client = client;
     this.#experiment = experiment;
   }
 
-  /** Every run of the experiment with one of its metrics. @throws TrackerError where there is no such experiment */
   async *curves(metric: string): AsyncIterable<MetricCurve> {
     const { experiment_id: id } = await checkedExperiment(this.#client, this.#experiment);
     for await (const run of this.#client.runsOf(id)) {
       if (run.tags.has(frontierTag)) continue;
-      yield { ...run, values: await this.#client.metricHistory(run.runId, metric) };
+      const { runId, name, params } = run;
+      yield { id: runId, name, params, values: await this.#client.metricHistory(runId, metric) };
     }
   }
 
-  /**
-   * Shows a frontier as a run of the experiment: made once for a target, its numbers and pictures replaced afterwards.
-   *
-   * @param target - for example `loss<=0.3`
-   * @returns the run's address
-   */
   async show(target: string, report: SweepReport): Promise<string> {
     const client = this.#client;
     const { experiment_id: id } = await checkedExperiment(client, this.#experiment);
@@ -73,10 +47,6 @@ export class MlflowSweep {
     await client.setTag(runId, { key: "mlflow.note.content", value: noteMarkdown(report.note, runId, artifacts) });
     await client.endRun(runId, "FINISHED", nowMs);
     return `${client.server}/#/experiments/${encodeURIComponent(id)}/runs/${encodeURIComponent(runId)}`;
-  }
-
-  close(): void {
-    this.#client.close();
   }
 
   async #runShowing(experimentId: string, target: string): Promise<string | undefined> {
