@@ -4,6 +4,7 @@ import {
   type PanelData,
   type PanelName,
   panelConfiguration,
+  panelDrawsFrom,
   panelMissing,
   panelSubtitle,
   panelText,
@@ -14,6 +15,7 @@ import { runAddress } from "./collector-api.ts";
 import { element, setText } from "./element.ts";
 import { fontsLoaded } from "./fonts.ts";
 import { StepReader } from "./step-reader.ts";
+import { isStepPanel } from "./step-words.ts";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
@@ -51,7 +53,7 @@ export class PanelCard {
       frame,
       this.#text,
     );
-    if (panel === "noise-scale" || panel === "signal-and-noise") {
+    if (isStepPanel(panel)) {
       this.#stepReader = new StepReader(
         frame,
         this.#canvas,
@@ -80,11 +82,13 @@ export class PanelCard {
     this.#drawn = missing === undefined ? data : undefined;
   }
 
-  /** Panels over steps draw the series alone, the others the snapshot alone. */
   #isDrawn(data: PanelData): boolean {
-    if (this.#drawn === undefined) return false;
-    if (this.#stepReader === undefined) return this.#drawn.snapshot === data.snapshot;
-    return this.#drawn.series === data.series && this.#drawn.overlay === data.overlay;
+    const drawn = this.#drawn;
+    return (
+      drawn !== undefined &&
+      drawn.overlay === data.overlay &&
+      panelDrawsFrom(this.#panel).every((source) => drawn[source] === data[source])
+    );
   }
 
   #draw(): void {

@@ -8,7 +8,7 @@ import { RunHeader } from "./run-header.ts";
 import { RunRecords } from "./run-records.ts";
 import type { View } from "./view.ts";
 
-/** A run: what to do, what that rests on, five figures, four panels, all live. */
+/** A run: what to do, what that rests on, five figures, the panels, all live. */
 export function showRun(view: View, run: string): void {
   const { main, trail, banner, announcer, signal } = view;
   trail.replaceChildren(element("a", { href: "/" }, "All runs"));

@@ -1,26 +1,7 @@
-import {
-  estimateText,
-  numberText,
-  type PanelData,
-  type PanelName,
-  type SeriesColumnName,
-  squareText,
-} from "@noisescale/charts";
+import type { PanelData } from "@noisescale/charts";
 import type { PanelChart } from "@noisescale/charts/chart";
 import { element, setText } from "./element.ts";
-
-/** What a reader shows of a step, by panel. */
-const columns: Readonly<Partial<Record<PanelName, readonly (readonly [column: SeriesColumnName, name: string])[]>>> = {
-  "noise-scale": [
-    ["b_simple", "B_simple"],
-    ["recommended_batch_size", "recommended"],
-    ["batch_size", "batch"],
-  ],
-  "signal-and-noise": [
-    ["gradient_squared_norm", "|G|²"],
-    ["covariance_trace", "tr Σ"],
-  ],
-};
+import { type StepPanel, stepWords } from "./step-words.ts";
 
 /** The same step in every panel whose axis is the step. */
 const readers = new Set<StepReader>();
@@ -30,7 +11,7 @@ const readers = new Set<StepReader>();
  * where the panel's text does, so that nothing moves and nothing is covered.
  */
 export class StepReader {
-  readonly #panel: PanelName;
+  readonly #panel: StepPanel;
   readonly #current: () => { readonly chart: PanelChart | undefined; readonly data: PanelData } | undefined;
   readonly #line = element("div", { class: "reader-line", hidden: true });
   readonly #words = element("output", { class: "reader-words", hidden: true });
@@ -42,7 +23,7 @@ export class StepReader {
     frame: HTMLElement,
     canvas: HTMLCanvasElement,
     text: HTMLElement,
-    panel: PanelName,
+    panel: StepPanel,
     current: () => { readonly chart: PanelChart | undefined; readonly data: PanelData } | undefined,
   ) {
     this.#panel = panel;
@@ -84,7 +65,7 @@ export class StepReader {
     this.#line.style.left = `${left}px`;
     this.#line.style.top = `${chartArea.top}px`;
     this.#line.style.height = `${chartArea.bottom - chartArea.top}px`;
-    setText(this.#words, wordsOf(this.#panel, data, this.#row));
+    setText(this.#words, stepWords(this.#panel, data, this.#row));
   }
 
   #stepAt(pixel: number): number | undefined {
@@ -121,21 +102,4 @@ export class StepReader {
 
 function readStep(step: number | undefined): void {
   for (const reader of readers) reader.read(step);
-}
-
-function wordsOf(panel: PanelName, { series }: PanelData, row: number): string {
-  const at = (column: SeriesColumnName): number | null => series.columns[column]?.[row] ?? null;
-  const words = (columns[panel] ?? []).flatMap(([column, name]) => {
-    const value = at(column);
-    if (column === "b_simple") return [`${name} ${intervalWords(value, at("b_simple_low"), at("b_simple_high"))}`];
-    if (value === null) return [];
-    return [`${name} ${panel === "signal-and-noise" ? squareText(value) : numberText(value)}`];
-  });
-  return [`step ${(series.step[row] ?? 0).toLocaleString("en-US")}`, ...words].join(" · ");
-}
-
-function intervalWords(value: number | null, low: number | null, high: number | null): string {
-  if (value !== null && low !== null && high !== null)
-    return `${estimateText(value)} (${estimateText(low)} – ${estimateText(high)})`;
-  return low === null ? "not known" : `≥ ${estimateText(low)}`;
 }

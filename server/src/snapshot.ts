@@ -33,6 +33,7 @@ export function toBriefSnapshot(estimate: RunEstimate, context: SnapshotContext)
     step: known(estimate.step),
     time_ms: context.timeMs,
     unit: context.unit,
+    optimizer: estimate.optimizer ?? null,
     measurements: estimate.measurements,
     batch_size: known(estimate.batchSize),
     ...interval(estimate),
@@ -70,6 +71,7 @@ export function toBriefSnapshot(estimate: RunEstimate, context: SnapshotContext)
       critical_batch_size: known(recommendation.criticalBatchSize),
       critical_batch_size_low: known(recommendation.criticalBatchSizeLow),
       critical_batch_size_high: known(recommendation.criticalBatchSizeHigh),
+      latency_ratio: known(recommendation.latencyRatio),
       learning_rate_factor: known(recommendation.learningRateFactor),
       adam:
         recommendation.adam === undefined

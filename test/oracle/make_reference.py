@@ -18,6 +18,7 @@ import frontier_fit
 import measured_run
 import noise_scale
 import numpy as np
+import training_settings
 from measured_run import Json, Plan
 from scipy.optimize import brentq
 from scipy.special import ndtr
@@ -178,6 +179,9 @@ def references() -> dict[str, object]:
         "distributions.json": distribution_reference(),
         "recommendations.json": recommendation_reference(),
         "frontier-fits.json": frontier_fit.references(),
+        "power-laws.json": training_settings.power_law_reference(),
+        "schedules.json": training_settings.schedule_reference(),
+        "settings.json": training_settings.settings_reference(),
         **{f"run-{plan.name}.json": run_reference(plan) for plan in plans()},
     }
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import filter_bank
 import noise_scale
 import numpy as np
+import training_settings
 
 Array = np.ndarray
 Json = dict[str, object]
@@ -165,6 +166,8 @@ def expected(measurements: list[Json], dataset_units: float | None, checkpoints:
                 # the measurements before the start count at the first value
                 inverse = np.concatenate([np.full(warm_up - 1, followed[column][0]), followed[column]])[:n]
                 predicted[bound] = noise_scale.predicted_frontier(inverse, units[:n], elapsed[:n])
+                if bound == "middle":
+                    answer["adaptive_gain"] = training_settings.adaptive_gain(inverse, units[:n], elapsed[:n])
             answer["predicted_min_steps_and_min_units"] = predicted
         answers.append(answer)
     return answers

@@ -30,11 +30,12 @@ export function headline(snapshot: PanelSnapshot): Headline {
 
 function basisOf(snapshot: PanelSnapshot, criticalBatchSize: number): string {
   const now = snapshot.batch_size === null ? "" : `Now ${numberText(snapshot.batch_size)}. `;
-  return `${now}${basisWords(snapshot, criticalBatchSize)}${dataSetWords(snapshot)}`;
+  const held = snapshot.warnings.filter(({ code }) => code === "held-back").map(({ message }) => ` ${message}`);
+  return `${now}${basisWords(snapshot, criticalBatchSize)}${held.join("")}${dataSetWords(snapshot)}`;
 }
 
 /** Codes of the warnings that say why there is no number. */
-const reasonCodes: ReadonlySet<string> = new Set(["invalid", "too-few-measurements", "not-identifiable"]);
+const reasonCodes: ReadonlySet<string> = new Set(["invalid", "too-few-measurements", "not-identifiable", "held-back"]);
 
 function unknownHeadline(snapshot: PanelSnapshot): Headline {
   const units = unitWords[snapshot.unit];
@@ -43,7 +44,13 @@ function unknownHeadline(snapshot: PanelSnapshot): Headline {
   }
   const reason = snapshot.warnings.find(({ code }) => reasonCodes.has(code))?.message ?? "";
   const { b_simple_low: low, batch_size: current } = snapshot;
-  const { critical_batch_size_low: critical } = snapshot.recommendation;
+  const { critical_batch_size: value, critical_batch_size_low: critical } = snapshot.recommendation;
+  if (value !== null) {
+    return {
+      sentence: `No batch size is recommended yet: it would be near ${estimateText(value)} now.`,
+      basis: reason,
+    };
+  }
   if (low === null || critical === null) return { sentence: "Nothing can be said yet.", basis: reason };
   const useful = usefulShare(snapshot);
   const now =

@@ -1,5 +1,5 @@
 export { type Headline, headline, type SummaryRow, summaryMarkdown, summaryRows } from "./headline.ts";
-export { estimateText, numberText, shortText, squareText, timesText } from "./number-text.ts";
+export { estimateText, numberText, rateText, shortText, squareText, timesText } from "./number-text.ts";
 export {
   type PanelData,
   type PanelSeries,
@@ -10,10 +10,13 @@ export {
   unitWords,
 } from "./panel-data.ts";
 export { fontFamily, type PanelConfiguration } from "./panel-frame.ts";
+export { temperatureName, temperatureOf } from "./panels/learning-rate.ts";
+export { latencyRatioOf } from "./panels/schedule.ts";
 export {
   isPanelName,
   type PanelName,
   panelConfiguration,
+  panelDrawsFrom,
   panelMissing,
   panelNames,
   panelSubtitle,

@@ -18,11 +18,34 @@ export function logRange(values: Iterable<number | null | undefined>, otherwise:
   return low < high ? { min: low, max: high } : { min: low / 2, max: high * 2 };
 }
 
-/** Ticks at 1, 2 and 5 times the powers of ten; over many decades only at some of the powers. */
-export function logTicks({ min, max }: LogRange): number[] {
+/** Fewer would not tell how an axis runs. */
+const fewestTicks = 3;
+
+/**
+ * Ticks at 1, 2 and 5 times the powers of ten; over many decades only at some of them, over less than one at more, and
+ * between these at even distances.
+ */
+export function logTicks(range: LogRange): number[] {
+  const decades = Math.log10(range.max / range.min);
+  const usual = decades > 4.5 ? [1] : decades > 3 ? [1, 3] : [1, 2, 5];
+  const found = [usual, [1, 1.5, 2, 3, 4, 5, 7]].map((digits) => ticksAt(digits, range));
+  return found.find(({ length }) => length >= fewestTicks) ?? evenTicks(range);
+}
+
+/** At 1, 2 or 5 times a power of ten apart, about five of them. */
+function evenTicks({ min, max }: LogRange): number[] {
+  const apart = stepDown((max - min) / 4);
+  const first = Math.ceil(min / apart - 0.001);
+  const last = Math.floor(max / apart + 0.001);
+  return Array.from({ length: Math.max(0, last - first + 1) }, (_, place) =>
+    Number(((first + place) * apart).toPrecision(12)),
+  );
+}
+
+/** At these multiples of the powers of ten. */
+function ticksAt(digits: readonly number[], { min, max }: LogRange): number[] {
   const decades = Math.log10(max / min);
   const every = decades > 12 ? Math.ceil(decades / 6) : 1;
-  const digits = decades > 4.5 ? [1] : decades > 3 ? [1, 3] : [1, 2, 5];
   const ticks: number[] = [];
   for (let power = Math.floor(Math.log10(min)); power <= Math.ceil(Math.log10(max)); power += every) {
     for (const digit of digits) {

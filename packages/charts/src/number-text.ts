@@ -29,6 +29,11 @@ export function squareText(value: number): string {
   return size >= 0.001 && size < 1e5 ? significant(value) : value.toExponential(2);
 }
 
+/** A learning rate or a temperature: three significant digits, with a power of ten where zeros would run long. */
+export function rateText(value: number): string {
+  return value !== 0 && Math.abs(value) < 1e-3 ? Number(value.toPrecision(3)).toExponential() : significant(value);
+}
+
 /** A multiple such as 0.45× or 12×. */
 export function timesText(value: number): string {
   return `${value >= 10 ? value.toFixed(0) : value.toFixed(2)}×`;

@@ -6,6 +6,7 @@ type Known = number | null;
 /** The numbers of a run that the panels show, as the collector's snapshot names them. Unknown is null. */
 export interface PanelSnapshot {
   readonly unit: Unit;
+  readonly optimizer: "sgd" | "adam" | "other" | null;
   readonly step: Known;
   readonly measurements: number;
   readonly batch_size: Known;
@@ -51,6 +52,8 @@ export interface PanelSnapshot {
     readonly critical_batch_size: Known;
     readonly critical_batch_size_low: Known;
     readonly critical_batch_size_high: Known;
+    /** As the run declares it; null where it does not. */
+    readonly latency_ratio: Known;
     readonly learning_rate_factor: Known;
     /** The learning rate over the batch size is being changed: the batch size stands as it stood. */
     readonly held_back: "learning_rate" | null;
@@ -78,7 +81,11 @@ export type SeriesColumnName =
   | "recommended_batch_size"
   | "batch_size"
   | "b_noise"
-  | "b_preconditioned";
+  | "b_noise_low"
+  | "b_noise_high"
+  | "b_preconditioned"
+  | "loss"
+  | "learning_rate";
 
 /** Columns that the panels draw. */
 export const panelColumns: readonly SeriesColumnName[] = [
@@ -90,7 +97,11 @@ export const panelColumns: readonly SeriesColumnName[] = [
   "recommended_batch_size",
   "batch_size",
   "b_noise",
+  "b_noise_low",
+  "b_noise_high",
   "b_preconditioned",
+  "loss",
+  "learning_rate",
 ];
 
 /** Columns of one length, in step order; a gap is null. */

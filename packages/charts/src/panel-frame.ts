@@ -108,7 +108,7 @@ function namesScale(names: readonly string[], theme: Theme): NonNullable<PanelSc
   return {
     type: "linear",
     min: -0.5,
-    max: names.length - 0.5,
+    max: Math.max(names.length, 1) - 0.5,
     reverse: true,
     border: { display: false },
     grid: { display: false },

@@ -2,17 +2,38 @@ import { type PanelData, type SeriesColumnName, unitWords } from "./panel-data.t
 import type { PanelConfiguration } from "./panel-frame.ts";
 import { frontierPanel, frontierText } from "./panels/frontier.ts";
 import { layersPanel, layersText } from "./panels/layers.ts";
+import {
+  hasLearningRate,
+  learningRateMissing,
+  learningRatePanel,
+  learningRateSubtitle,
+  learningRateText,
+} from "./panels/learning-rate.ts";
+import { hasLoss, lossMissing, lossPanel, lossText } from "./panels/loss.ts";
 import { noiseScalePanel, noiseScaleText } from "./panels/noise-scale.ts";
+import { latencyRatioOf, schedulePanel, scheduleSubtitle, scheduleText } from "./panels/schedule.ts";
 import { signalAndNoisePanel, signalAndNoiseText } from "./panels/signal-and-noise.ts";
 import { tradePanel, tradeText } from "./panels/trade.ts";
 import { basisName } from "./recommendation-words.ts";
 import type { Theme } from "./theme.ts";
 
-export const panelNames = ["noise-scale", "frontier", "trade", "signal-and-noise", "layers"] as const;
+/** In the order of the page: what to do, what that rests on, how it came about. */
+export const panelNames = [
+  "noise-scale",
+  "frontier",
+  "trade",
+  "schedule",
+  "signal-and-noise",
+  "loss",
+  "learning-rate",
+  "layers",
+] as const;
 export type PanelName = (typeof panelNames)[number];
 
 interface Panel {
   readonly title: string;
+  /** What of the data is drawn: a live page draws anew only what has changed. */
+  readonly drawsFrom: readonly ("series" | "snapshot")[];
   readonly subtitle: (data: PanelData) => string;
   readonly configuration: (data: PanelData, theme: Theme) => PanelConfiguration;
   readonly text: (data: PanelData) => string;
@@ -37,6 +58,7 @@ const noValues =
 const panels: Readonly<Record<PanelName, Panel>> = {
   "noise-scale": {
     title: "Noise scale",
+    drawsFrom: ["series"],
     subtitle: () => "B_simple with its 95 % interval; where the line stops, only the lower bound is known",
     configuration: noiseScalePanel,
     text: noiseScaleText,
@@ -44,6 +66,7 @@ const panels: Readonly<Record<PanelName, Panel>> = {
   },
   frontier: {
     title: "Time against compute",
+    drawsFrom: ["snapshot"],
     subtitle: () => "predicted from this run, with outer bounds; in the ring both are twice the least",
     configuration: frontierPanel,
     text: frontierText,
@@ -54,6 +77,7 @@ const panels: Readonly<Record<PanelName, Panel>> = {
   },
   trade: {
     title: "What another batch size costs",
+    drawsFrom: ["snapshot"],
     subtitle: ({ snapshot }) =>
       `multiples of the least steps and the least ${unitWords[snapshot.unit]}, at ${basisName(snapshot.recommendation)}`,
     configuration: tradePanel,
@@ -63,15 +87,44 @@ const panels: Readonly<Record<PanelName, Panel>> = {
         ? firstWarning(data, "What another batch size costs is not known yet.")
         : undefined,
   },
+  schedule: {
+    title: "Adaptive schedule",
+    drawsFrom: ["series", "snapshot"],
+    subtitle: scheduleSubtitle,
+    configuration: schedulePanel,
+    text: scheduleText,
+    missing: (data) =>
+      latencyRatioOf(data.snapshot) === null || data.snapshot.predicted.adaptive_gain === null
+        ? firstWarning(data, "No schedule can be predicted yet.")
+        : undefined,
+  },
   "signal-and-noise": {
     title: "Signal and noise",
+    drawsFrom: ["series"],
     subtitle: () => "|G|² and tr Σ, averaged apart",
     configuration: signalAndNoisePanel,
     text: signalAndNoiseText,
     missing: noValues("gradient_squared_norm", "covariance_trace"),
   },
+  loss: {
+    title: "Power law of the loss",
+    drawsFrom: ["series"],
+    subtitle: () => "B_simple against the loss, a dot a part of this run; dashed: the power law through them",
+    configuration: lossPanel,
+    text: lossText,
+    missing: lossMissing,
+  },
+  "learning-rate": {
+    title: "Learning rate and temperature",
+    drawsFrom: ["series", "snapshot"],
+    subtitle: learningRateSubtitle,
+    configuration: learningRatePanel,
+    text: learningRateText,
+    missing: learningRateMissing,
+  },
   layers: {
     title: "Layers",
+    drawsFrom: ["snapshot"],
     subtitle: () => "B_simple of each layer with its 95 % interval, by share of the noise tr Σ",
     configuration: layersPanel,
     text: layersText,
@@ -83,9 +136,19 @@ function hasLayers({ snapshot }: PanelData): boolean {
   return Object.keys(snapshot.layers ?? {}).length > 0;
 }
 
-/** The panels that a run has: that of its layers only where they are measured. */
+/** The panels that a run has: those of its loss, its learning rate and its layers only where the hook reports them. */
 export function panelsOf(data: PanelData): readonly PanelName[] {
-  return panelNames.filter((panel) => panel !== "layers" || hasLayers(data));
+  const reported: Readonly<Partial<Record<PanelName, boolean>>> = {
+    loss: hasLoss(data.series),
+    "learning-rate": hasLearningRate(data.series),
+    layers: hasLayers(data),
+  };
+  return panelNames.filter((panel) => reported[panel] ?? true);
+}
+
+/** What of the data a panel draws. */
+export function panelDrawsFrom(panel: PanelName): readonly ("series" | "snapshot")[] {
+  return panels[panel].drawsFrom;
 }
 
 export function isPanelName(name: string): name is PanelName {

@@ -79,6 +79,23 @@ describe("headline", () => {
     expect(headline(notIdentifiable).basis).not.toContain("batch normalisation");
   });
 
+  it("says that the recommendation stands still while the learning rate is being changed", () => {
+    const recommendation = { ...snapshot.recommendation, held_back: "learning_rate" as const };
+    const warnings = [{ code: "held-back", message: "It is being changed." }];
+    const { sentence, basis } = headline({ ...snapshot, recommendation, warnings });
+    expect(sentence).toContain("a batch of 416");
+    expect(basis).toContain("It is being changed.");
+  });
+
+  it("says what is known where no batch size is recommended before the learning rate has settled", () => {
+    const recommendation = { ...snapshot.recommendation, batch_size: null, held_back: "learning_rate" as const };
+    const warnings = [{ code: "held-back", message: "It is being changed." }];
+    expect(headline({ ...snapshot, recommendation, warnings })).toEqual({
+      sentence: "No batch size is recommended yet: it would be near 400 now.",
+      basis: "It is being changed.",
+    });
+  });
+
   it("waits where nothing was measured", () => {
     expect(headline(unmeasured).sentence).toBe("Waiting for the first measurement.");
   });

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { renderPanelHtml, renderSweepHtml } from "../src/html.ts";
 import { headline, panelNames, panelTitle } from "../src/index.ts";
 import { launchBrowser } from "./browser.ts";
-import { data, hostileName, unmeasured } from "./panel-fixture.ts";
+import { data, hostileName, longRun, unmeasured } from "./panel-fixture.ts";
 import { sweep } from "./sweep-fixture.ts";
 
 let browser: Browser;
@@ -70,11 +70,11 @@ describe("page that stands alone", () => {
   ])(
     "draws every panel at $width pixels, dark $dark, with no error, no request and nothing cut off",
     async (options) => {
-      const { page, errors, requests } = await open(renderPanelHtml(panelNames, data), options);
+      const { page, errors, requests } = await open(renderPanelHtml(panelNames, longRun), options);
       const colours = await page.evaluate(coloursDrawn);
       expect(colours).toHaveLength(panelNames.length);
       for (const count of colours) expect(count).toBeGreaterThan(10);
-      expect(await page.getByRole("heading", { level: 1 }).textContent()).toBe(headline(data.snapshot).sentence);
+      expect(await page.getByRole("heading", { level: 1 }).textContent()).toBe(headline(longRun.snapshot).sentence);
       for (const panel of panelNames) await page.getByRole("heading", { name: panelTitle(panel) }).waitFor();
       expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(options.width);
       expect({ errors, requests }).toEqual({ errors: [], requests: [] });
@@ -84,10 +84,10 @@ describe("page that stands alone", () => {
 
   it("shows hostile names as text, wherever they stand", async () => {
     const hostile = {
-      ...data,
+      ...longRun,
       name: hostileName,
-      overlay: [{ name: hostileName, series: data.series }],
-      snapshot: { ...data.snapshot, warnings: [{ code: hostileName, message: hostileName }] },
+      overlay: [{ name: hostileName, series: longRun.series }],
+      snapshot: { ...longRun.snapshot, warnings: [{ code: hostileName, message: hostileName }] },
     };
     const { page, errors, requests } = await open(renderPanelHtml(panelNames, hostile));
     expect(await page.locator(".name").textContent()).toBe(hostileName);

@@ -11,11 +11,14 @@ export const series: PanelSeries = {
     covariance_trace: [200, 150, 120, 100],
     recommended_batch_size: [96, null, 288, 416],
     batch_size: [128, 128, 128, 128],
+    loss: [2.3, 1.5, 1, 0.8],
+    learning_rate: [0.1, 0.1, 0.01, 0.01],
   },
 };
 
 export const snapshot: PanelSnapshot = {
   unit: "example",
+  optimizer: "sgd",
   step: 30,
   measurements: 4,
   batch_size: 128,
@@ -56,6 +59,7 @@ export const snapshot: PanelSnapshot = {
     critical_batch_size: 400,
     critical_batch_size_low: 310,
     critical_batch_size_high: 600,
+    latency_ratio: null,
     learning_rate_factor: 1.5,
     held_back: null,
   },
@@ -68,6 +72,31 @@ export const snapshot: PanelSnapshot = {
 };
 
 export const data: PanelData = { name: "mnist-mlp", snapshot, series };
+
+const rows = 400;
+const along = <Value>(value: (part: number) => Value): Value[] =>
+  Array.from({ length: rows }, (_, row) => value(row / rows));
+const lossAt = (part: number): number => 0.2 + 2.1 * Math.exp(-4 * part);
+const noiseScaleAt = (part: number): number => 200 / lossAt(part) ** 2;
+
+/** A run long enough for every panel: B_simple is 200/loss², the batch doubles with its rate, and the rate is cut to a tenth. */
+export const longRun: PanelData = {
+  ...data,
+  series: {
+    step: Array.from({ length: rows }, (_, row) => 5 * row),
+    columns: {
+      b_simple: along((part) => (part < 0.05 ? null : noiseScaleAt(part))),
+      b_simple_low: along((part) => 0.8 * noiseScaleAt(part)),
+      b_simple_high: along((part) => (part < 0.05 ? null : 1.3 * noiseScaleAt(part))),
+      gradient_squared_norm: along((part) => 2 * lossAt(part)),
+      covariance_trace: along((part) => 400 / lossAt(part)),
+      recommended_batch_size: along((part) => (part < 0.05 ? null : Math.round(noiseScaleAt(part) / 32) * 32)),
+      batch_size: along((part) => (part < 0.5 ? 64 : 128)),
+      loss: along(lossAt),
+      learning_rate: along((part) => (part < 0.5 ? 0.1 : part < 0.8 ? 0.2 : 0.02)),
+    },
+  },
+};
 
 /** The signal cannot be told from zero: only a lower bound is known. */
 export const notIdentifiable: PanelSnapshot = {

@@ -10,7 +10,7 @@ import {
   panelsOf,
   panelText,
 } from "../src/index.ts";
-import { data, notIdentifiable, series, snapshot, unmeasured } from "./panel-fixture.ts";
+import { data, longRun, notIdentifiable, series, snapshot, unmeasured } from "./panel-fixture.ts";
 
 const lines = (panel: Parameters<typeof panelConfiguration>[0], of = data) =>
   panelConfiguration(panel, of, lightTheme).data.datasets;
@@ -22,9 +22,9 @@ const bottom = (values: (number | null | undefined)[]) => values.filter((value) 
 
 describe("every panel", () => {
   it.each(panelNames)("%s says what it draws, and its numbers in words", (panel) => {
-    expect(panelSubtitle(panel, data)).not.toBe("");
-    expect(panelText(panel, data)).toMatch(/\d/);
-    expect(panelMissing(panel, data)).toBeUndefined();
+    expect(panelSubtitle(panel, longRun)).not.toBe("");
+    expect(panelText(panel, longRun)).toMatch(/\d/);
+    expect(panelMissing(panel, longRun)).toBeUndefined();
   });
 
   it.each(panelNames)("%s has a sentence in place of a chart where nothing was measured", (panel) => {
@@ -35,15 +35,18 @@ describe("every panel", () => {
 
   it.each(panelNames)("%s takes its colours from the theme and from nowhere else", (panel) => {
     const colours = new Set(Object.values(darkTheme));
-    for (const { borderColor } of panelConfiguration(panel, data, darkTheme).data.datasets) {
+    for (const { borderColor } of panelConfiguration(panel, longRun, darkTheme).data.datasets) {
       expect([...colours, "transparent"]).toContain(borderColor);
     }
   });
 
   it.each(panelNames)("%s has finite ends on both axes", (panel) => {
-    for (const axis of ["x", "y"] as const) {
-      const { min, max } = range(panel, axis);
-      expect(Number.isFinite(min) && Number.isFinite(max) && min < max).toBe(true);
+    const empty = { name: "new", snapshot: unmeasured, series: { step: [], columns: {} } };
+    for (const of of [longRun, data, empty]) {
+      for (const axis of ["x", "y"] as const) {
+        const { min, max } = range(panel, axis, of);
+        expect(Number.isFinite(min) && Number.isFinite(max) && min < max).toBe(true);
+      }
     }
   });
 
@@ -191,6 +194,122 @@ describe("the panel of the layers", () => {
     expect(panelsOf(data)).toContain("layers");
     const { layers: _, ...without } = data.snapshot;
     expect(panelsOf({ ...data, snapshot: without })).not.toContain("layers");
+  });
+});
+
+describe("the panels that a run has", () => {
+  it("are those of loss, learning rate and layers only where the hook reports them", () => {
+    const { loss: _, learning_rate: __, ...silent } = longRun.series.columns;
+    const { layers: ___, ...unlayered } = longRun.snapshot;
+    const bare = { ...longRun, snapshot: unlayered, series: { ...longRun.series, columns: silent } };
+    expect(panelsOf(longRun)).toEqual(panelNames);
+    expect(panelsOf(bare)).toEqual(["noise-scale", "frontier", "trade", "schedule", "signal-and-noise"]);
+    expect(panelMissing("loss", bare)).toBe("The hook does not report the loss.");
+    expect(panelMissing("learning-rate", bare)).toBe("The hook does not report the learning rate.");
+  });
+});
+
+describe("panel of the schedule", () => {
+  const schedule = (of = longRun) => lines("schedule", of);
+
+  it("is √(r·B_simple) at every step, with r = B_crit where the run declares none", () => {
+    const [middle] = schedule();
+    const noiseScales = longRun.series.columns.b_simple ?? [];
+    middle?.data.forEach(({ y }, row) => {
+      const noiseScale = noiseScales[row] ?? null;
+      expect(y).toBe(noiseScale === null ? null : Math.sqrt(200 * noiseScale));
+    });
+  });
+
+  it("takes the latency ratio that the run declares", () => {
+    const recommendation = { ...snapshot.recommendation, latency_ratio: 800 };
+    const declared = { ...longRun, snapshot: { ...snapshot, recommendation } };
+    expect(panelSubtitle("schedule", declared)).toContain("r = 800");
+    const [, , level] = schedule(declared);
+    expect(level?.data.map(({ y }) => y)).toEqual([400, 400]);
+    // √(800·200) = 400: 1 + B_crit/B = 1.5 and 1 + B/B_crit = 3; adaptive with √γ = .95: 1.475 and 2.9.
+    expect(panelText("schedule", declared)).toContain("1.48× the least steps and 2.90× the least examples");
+  });
+
+  it("says what it would save against the best single size, and what the batch that is run costs", () => {
+    expect(panelText("schedule", longRun)).toBe(
+      "A batch that follows the noise scale takes 1.95× the least steps and 1.95× the least examples (gain γ = 0.902): 2.5 % fewer steps and 2.5 % fewer examples than the best single size, 200. The batch of 128 throughout takes 2.56× the least steps and 1.64× the least examples.",
+    );
+  });
+
+  it("is not drawn where the frontier is not known", () => {
+    const unknown = { ...longRun, snapshot: { ...notIdentifiable, predicted: unmeasured.predicted } };
+    expect(panelMissing("schedule", unknown)).toBe("The signal cannot be told from zero yet.");
+  });
+});
+
+describe("panel of the loss", () => {
+  it("finds the power law that the run follows, up to the means over its parts", () => {
+    const law = lines("loss", longRun).find(({ borderDash }) => borderDash !== undefined);
+    expect(law?.data).toHaveLength(2);
+    for (const { x, y } of law?.data ?? []) {
+      expect(Number(y) * x ** 2).toBeGreaterThan(195);
+      expect(Number(y) * x ** 2).toBeLessThan(205);
+    }
+    expect(panelText("loss", longRun)).toMatch(/Power law: 200 examples .* divided by loss\^\(1\/0\.50\)/);
+  });
+
+  it("draws no line where none holds, and says so", () => {
+    const wild = longRun.series.step.map((step) => 100 + 50 * Math.sin(step));
+    const none = {
+      ...longRun,
+      series: { ...longRun.series, columns: { ...longRun.series.columns, b_simple: wild } },
+    };
+    expect(lines("loss", none).some(({ borderDash }) => borderDash !== undefined)).toBe(false);
+    expect(panelText("loss", none)).toContain("no power law in this run");
+  });
+
+  it("says that too few measurements have a loss", () => {
+    expect(panelMissing("loss", data)).toBe("Too few measurements have both a loss above 0 and a noise scale.");
+  });
+});
+
+describe("panel of learning rate and temperature", () => {
+  const marks = (of = longRun) =>
+    lines("learning-rate", of).filter(({ borderColor }) => borderColor === lightTheme.muted);
+
+  it("draws each over its highest: a batch that doubles with its rate leaves the temperature as it is", () => {
+    const [rates, temperatures] = lines("learning-rate", longRun);
+    const at = (line: typeof rates, step: number) => line?.data.find(({ x }) => x === step)?.y;
+    expect([at(rates, 0), at(rates, 1500)]).toEqual([0.5, 1]);
+    expect(at(rates, 1700)).toBeCloseTo(0.1, 12);
+    expect([at(temperatures, 0), at(temperatures, 1500)]).toEqual([1, 1]);
+    expect(at(temperatures, 1700)).toBeCloseTo(0.1, 12);
+  });
+
+  it("marks the steps of rate and batch, and says them", () => {
+    expect(marks().map(({ data: [point] }) => point?.x)).toEqual([1000, 1600]);
+    expect(panelText("learning-rate", longRun)).toContain("2 steps, the last at 1,600: rate 0.10×.");
+  });
+
+  it("takes the root of the batch for Adam, whose temperature that is", () => {
+    const adam = { ...longRun, snapshot: { ...snapshot, optimizer: "adam" as const } };
+    expect(panelSubtitle("learning-rate", adam)).toContain("rate/√batch");
+    const [, temperatures] = lines("learning-rate", adam);
+    expect(temperatures?.data[0]?.y).toBeCloseTo(0.5 * Math.sqrt(2), 12);
+  });
+
+  it("joins rates that are reported now and then, and runs those near 0 off the bottom", () => {
+    const rates = longRun.series.step.map((step) => (step % 20 === 0 ? Math.max(2000 - step, 1) ** 4 / 1e12 : null));
+    const sparse = {
+      ...longRun,
+      series: { ...longRun.series, columns: { ...longRun.series.columns, learning_rate: rates } },
+    };
+    const [line] = lines("learning-rate", sparse);
+    expect(line?.data).toHaveLength(100);
+    expect(line?.data.every(({ y }) => y !== null)).toBe(true);
+    expect(range("learning-rate", "y", sparse).min).toBeCloseTo(1e-3 / 1.3, 12);
+  });
+
+  it("says that the recommendation is held back", () => {
+    const recommendation = { ...snapshot.recommendation, held_back: "learning_rate" as const };
+    const held = { ...longRun, snapshot: { ...snapshot, recommendation } };
+    expect(panelText("learning-rate", held)).toContain("stands still until it has settled");
   });
 });
 

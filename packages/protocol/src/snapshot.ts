@@ -68,6 +68,8 @@ export const recommendationSchema = z.strictObject({
   critical_batch_size: known,
   critical_batch_size_low: known,
   critical_batch_size_high: known,
+  /** r: a step's latency over a unit's cost [units], as the run declares it. */
+  latency_ratio: known,
   learning_rate_factor: known,
   /** What goes with an Adam-like optimizer's learning rate (Malladi et al. 2022); null where the factor is, or for others. */
   adam: z
@@ -93,6 +95,8 @@ export const briefSnapshotSchema = z.strictObject({
   step: known,
   time_ms: known,
   unit: unitSchema,
+  /** As the run declares it; decides what the temperature is. */
+  optimizer: z.enum(["sgd", "adam", "other"]).nullable(),
   measurements: z.number(),
   batch_size: known,
   ...interval,

@@ -1,3 +1,5 @@
+import { logLine } from "./log-line.ts";
+
 /** Critical batch size as a power of the loss: B_crit(L) = B∗/L^(1/α). */
 export interface PowerLaw {
   readonly fitted: true;
@@ -36,29 +38,19 @@ export function criticalBatchSizePowerLaw(
   }
   const wrong = targets.find(({ loss }) => !(loss > 0 && Number.isFinite(loss)));
   if (wrong !== undefined) return unfitted(`A power law needs targets above 0, and ${wrong.loss} is not.`);
-  const logLoss = targets.map(({ loss }) => Math.log(loss));
-  const logCritical = targets.map(({ criticalBatchSize }) => Math.log(criticalBatchSize));
-  const [meanLoss, meanCritical] = [mean(logLoss), mean(logCritical)];
-  const products = logLoss.map((value, i) => (value - meanLoss) * ((logCritical[i] ?? Number.NaN) - meanCritical));
-  const squares = logLoss.map((value) => (value - meanLoss) ** 2);
-  const slope = mean(products) / mean(squares);
+  const { slope, intercept, rmsLogResidual } = logLine(
+    targets.map(({ loss, criticalBatchSize }) => [loss, criticalBatchSize]),
+  );
   if (!(slope < 0)) {
     return unfitted(
       "The critical batch size does not grow as the target falls: no power law of a loss. Is the target a loss?",
     );
   }
-  const residuals = logCritical.map(
-    (value, i) => value - meanCritical - slope * ((logLoss[i] ?? Number.NaN) - meanLoss),
-  );
   return {
     fitted: true,
-    criticalBatchSizeAtOne: Math.exp(meanCritical - slope * meanLoss),
+    criticalBatchSizeAtOne: Math.exp(intercept),
     alpha: -1 / slope,
-    rmsLogResidual: Math.sqrt(mean(residuals.map((residual) => residual * residual))),
+    rmsLogResidual,
     targets: targets.length,
   };
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0) / values.length;
 }

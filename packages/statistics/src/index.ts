@@ -1,3 +1,4 @@
+export { adaptiveBatchSize, type ScheduleCost, scheduleCost } from "./adaptive-schedule.ts";
 export {
   BatchSizeDecision,
   type BatchSizeDecisionSettings,
@@ -21,6 +22,13 @@ export { type LayerEstimate, LayerScales, type LayerSquaredNorms, layerHorizon }
 export { type AdamFactors, adamFactors, adamLearningRateFactor, sgdLearningRateFactor } from "./learning-rate.ts";
 export type { CalibrationRatio, GroupFrontier, MeasuredFrontiers } from "./measured-frontiers.ts";
 export type { NoiseScale } from "./noise-scale.ts";
+export {
+  type LossMeasurement,
+  type LossPoint,
+  lossPoints,
+  type NoiseScalePowerLaw,
+  noiseScalePowerLaw,
+} from "./noise-scale-power-law.ts";
 export { noiseScaleOfSet } from "./noise-scale-set.ts";
 export { covarianceTraceOf, gradientSquaredNormOf, type SquaredNormPair, withoutReplacement } from "./one-step.ts";
 export {

@@ -17,6 +17,8 @@ export interface Recommendation {
   readonly criticalBatchSize: number | undefined;
   readonly criticalBatchSizeLow: number | undefined;
   readonly criticalBatchSizeHigh: number | undefined;
+  /** r of the settings [units]. */
+  readonly latencyRatio: number | undefined;
   readonly learningRateFactor: number | undefined;
   /** What goes with an Adam-like optimizer's learning rate; undefined where its factor is. */
   readonly adam: AdamFactors | undefined;
@@ -98,12 +100,14 @@ export function recommendation(
     criticalBatchSize: value,
     criticalBatchSizeLow: low,
     criticalBatchSizeHigh: high,
+    latencyRatio: settings.latencyRatio,
     learningRateFactor: rateFactor,
     adam:
       settings.optimizer !== "adam" || batchSize === undefined || rateFactor === undefined
         ? undefined
         : adamFactors(currentBatchSize, batchSize),
-    heldBack,
+    // What was fitted to a sweep does not move with this run's temperature.
+    heldBack: basis.basis === "frontier" ? undefined : heldBack,
     trade: known ? tradeTable(currentBatchSize, batchSize, value) : [],
   };
 }

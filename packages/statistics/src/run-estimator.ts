@@ -81,6 +81,8 @@ export interface RunEstimate extends NoiseScale, FormNoiseScales {
   /** Undefined before the first measurement, as is `batchSize`. */
   readonly step: number | undefined;
   readonly batchSize: number | undefined;
+  /** Of the settings. */
+  readonly optimizer: RunSettings["optimizer"];
   readonly measurements: number;
   /** Measurements until the headline can say something; 0 once it does. */
   readonly missingMeasurements: number;
@@ -198,6 +200,7 @@ export class RunEstimator {
       ...headline,
       step: known ? this.#step : undefined,
       batchSize: known ? this.#units : undefined,
+      optimizer: this.#settings.optimizer,
       measurements: this.#measurements,
       missingMeasurements: this.#filter.missing,
       outliers: this.#filter.outliers,

@@ -61,6 +61,7 @@ interface ReferenceRun {
     readonly layers?: Readonly<Record<string, ReferenceAverage>>;
     readonly headline?: ReferenceScale;
     readonly outliers?: number;
+    readonly adaptive_gain?: number | null;
     readonly predicted_min_steps_and_min_units?: Readonly<Record<"low" | "middle" | "high", StepsAndUnits>>;
   }[];
 }
@@ -139,6 +140,7 @@ describe("an independent implementation in numpy and scipy", () => {
           expectMeans(answer, headline, `${name} ${index + 1}, headline`);
         }
         expectPredicted(estimate.predicted, predicted);
+        expectClose(estimate.predicted.adaptiveGain, expected.adaptive_gain ?? null, "adaptive_gain");
       });
     },
   );

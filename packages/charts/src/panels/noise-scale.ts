@@ -1,20 +1,16 @@
 import type { LineLabel } from "../line-labels.ts";
 import { type LogRange, logRange } from "../log-axis.ts";
 import { estimateText, numberText } from "../number-text.ts";
-import { type PanelData, type PanelSeries, type SeriesColumnName, unitWords } from "../panel-data.ts";
+import { type PanelData, unitWords } from "../panel-data.ts";
 import { bandDatasets, lineDataset, type PanelConfiguration, type PanelPoint, panelFrame } from "../panel-frame.ts";
 import type { Theme } from "../theme.ts";
+import { endLabel, pointsOf, stepAxis } from "./step-series.ts";
 
 /** Upper bounds this far above everything else run off the top, as unbounded ones do. */
 const tallest = 20;
 /** Room above a lower bound without an upper one. */
 const headroom = 4;
 const noRange: LogRange = { min: 1, max: 1000 };
-
-export function pointsOf(series: PanelSeries, column: SeriesColumnName): PanelPoint[] {
-  const values = series.columns[column] ?? [];
-  return series.step.map((x, index) => ({ x, y: values[index] ?? null }));
-}
 
 /** Panel 1: B_simple with its interval, the current and the recommended batch size, and the group's other runs behind. */
 export function noiseScalePanel(data: PanelData, theme: Theme): PanelConfiguration {
@@ -31,7 +27,6 @@ export function noiseScalePanel(data: PanelData, theme: Theme): PanelConfigurati
     x,
     y: low[index]?.y === null ? null : Math.min(y ?? beyond, beyond),
   }));
-  const steps = [series, ...overlay.map((run) => run.series)].flatMap(({ step }) => [step[0] ?? 0, step.at(-1) ?? 1]);
   const labels: LineLabel[] = [
     ...endLabel(middle, "B_simple", theme.blue, "above"),
     ...endLabel(recommended, currentText("recommended", recommended), theme.orange, "below"),
@@ -46,7 +41,7 @@ export function noiseScalePanel(data: PanelData, theme: Theme): PanelConfigurati
       ...others.map(({ points }) => lineDataset(points, theme.behind, { borderWidth: 1.25 })),
       ...bandDatasets(low, upper, theme.blueBand),
     ],
-    x: { kind: "linear", title: "step", min: Math.min(...steps), max: Math.max(...steps, Math.min(...steps) + 1) },
+    x: stepAxis([series, ...overlay.map((run) => run.series)]),
     y: { kind: "log", title: unitWords[data.snapshot.unit], range },
     labels,
   });
@@ -89,17 +84,6 @@ function verticalRange(
     return y === null ? from * headroom : Math.min(y, inner.max * tallest);
   });
   return logRange([...values, ...tops], noRange);
-}
-
-function endLabel(
-  points: readonly PanelPoint[],
-  text: string,
-  color: string,
-  position: LineLabel["position"],
-): LineLabel[] {
-  const last = points.findLast(({ y }) => y !== null);
-  if (last === undefined || last.y === null) return [];
-  return [{ text, color, x: last.x, y: last.y, align: "left", position }];
 }
 
 function currentText(word: string, points: readonly PanelPoint[]): string {

@@ -1,20 +1,21 @@
-import type { LineLabel } from "../line-labels.ts";
 import { logRange } from "../log-axis.ts";
 import { squareText } from "../number-text.ts";
 import type { PanelData } from "../panel-data.ts";
 import { lineDataset, type PanelConfiguration, type PanelPoint, panelFrame } from "../panel-frame.ts";
 import type { Theme } from "../theme.ts";
-import { pointsOf } from "./noise-scale.ts";
+import { endLabel, pointsOf, stepAxis } from "./step-series.ts";
 
 /** Panel 2: |G|² and tr Σ, averaged apart. A value ≤ 0 has no place on a log axis: a gap. */
 export function signalAndNoisePanel({ series }: PanelData, theme: Theme): PanelConfiguration {
   const signal = positive(pointsOf(series, "gradient_squared_norm"));
   const noise = positive(pointsOf(series, "covariance_trace"));
-  const labels = [label(noise, "noise tr Σ", theme.orange), label(signal, "signal |G|²", theme.blue)].flat();
-  const first = series.step[0] ?? 0;
+  const labels = [
+    ...endLabel(noise, "noise tr Σ", theme.orange, "above"),
+    ...endLabel(signal, "signal |G|²", theme.blue, "above"),
+  ];
   return panelFrame(theme, {
     datasets: [lineDataset(signal, theme.blue), lineDataset(noise, theme.orange)],
-    x: { kind: "linear", title: "step", min: first, max: Math.max(series.step.at(-1) ?? 1, first + 1) },
+    x: stepAxis([series]),
     y: {
       kind: "log",
       title: "gradient²",
@@ -35,11 +36,4 @@ export function signalAndNoiseText({ snapshot }: PanelData): string {
 
 function positive(points: readonly PanelPoint[]): PanelPoint[] {
   return points.map(({ x, y }) => ({ x, y: y !== null && y > 0 ? y : null }));
-}
-
-function label(points: readonly PanelPoint[], text: string, color: string): LineLabel[] {
-  const last = points.findLast(({ y }) => y !== null);
-  return last?.y === undefined || last.y === null
-    ? []
-    : [{ text, color, x: last.x, y: last.y, align: "left", position: "above" }];
 }

@@ -126,6 +126,7 @@ class SnapshotRecommendation(TypedDict):
     critical_batch_size: float | None
     critical_batch_size_low: float | None
     critical_batch_size_high: float | None
+    latency_ratio: float | None
     learning_rate_factor: float | None
     adam: SnapshotRecommendationAdam | None
     held_back: Literal["learning_rate"] | None
@@ -164,6 +165,7 @@ class Snapshot(TypedDict):
     step: float | None
     time_ms: float | None
     unit: Literal["example", "token", "timestep"]
+    optimizer: Literal["sgd", "adam", "other"] | None
     measurements: float
     batch_size: float | None
     b_simple: float | None
@@ -194,6 +196,7 @@ class BriefSnapshot(TypedDict):
     step: float | None
     time_ms: float | None
     unit: Literal["example", "token", "timestep"]
+    optimizer: Literal["sgd", "adam", "other"] | None
     measurements: float
     batch_size: float | None
     b_simple: float | None
