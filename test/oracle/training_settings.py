@@ -59,7 +59,7 @@ def settings_reference() -> list[Json]:
     schedules = {
         "warm-up and cosine": (warm * cosine, np.full(n, 64.0)),
         "a cut to a tenth": (np.where(step < 250, 0.1, 0.01), np.full(n, 64.0)),
-        "a cut by a fifth": (np.where(step < 250, 0.1, 0.08), np.full(n, 64.0)),
+        "a cut by a seventh": (np.where(step < 250, 0.1, 0.086), np.full(n, 64.0)),
         "uneven batches": (np.full(n, 0.1), uneven),
         "batch doubled, rate as it was": (np.full(n, 0.1), doubled),
         "batch doubled with its rate": (0.1 * doubled / 128, doubled),

@@ -34,8 +34,12 @@ export class SettingChanges {
   add(settings: TrainingSettings): SettingChange | undefined {
     this.#last.push(settings);
     if (this.#last.length > 2 * side) this.#last.shift();
-    const changed = this.#last[side];
-    if (this.#last.length < 2 * side || changed === undefined) return undefined;
+    const [before, changed] = [this.#last[side - 1], this.#last[side]];
+    if (this.#last.length < 2 * side || before === undefined || changed === undefined) return undefined;
+    // The two sides stand no further apart than the neighbours at their border: nearly always that ends it.
+    if (!isApart(before.learningRate ?? Number.NaN, changed.learningRate ?? Number.NaN)) {
+      if (!isApart(before.batchSize, changed.batchSize)) return undefined;
+    }
     const learningRateFactor = stepFactor(this.#last.map(({ learningRate }) => learningRate ?? Number.NaN));
     const batchSizeFactor = stepFactor(this.#last.map(({ batchSize }) => batchSize));
     if (learningRateFactor === undefined && batchSizeFactor === undefined) return undefined;
@@ -75,6 +79,10 @@ function stepFactor(values: readonly number[]): number | undefined {
   const gap = Math.max(Math.min(...after) - Math.max(...before), Math.min(...before) - Math.max(...after));
   const apart = gap > Math.max(Math.log(hysteresisFactor), spread(before), spread(after));
   return apart && gap < Number.POSITIVE_INFINITY ? Math.exp(mean(after) - mean(before)) : undefined;
+}
+
+function isApart(one: number, other: number): boolean {
+  return one > hysteresisFactor * other || other > hysteresisFactor * one;
 }
 
 function spread(values: readonly number[]): number {

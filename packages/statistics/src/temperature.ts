@@ -61,9 +61,9 @@ export class TemperatureWatch {
 
   #average(place: number, horizon: number, learningRate: number, batchSize: number): void {
     const decay = (horizon - 1) / (horizon + 1);
-    [1, learningRate, batchSize].forEach((value, i) => {
-      this.#sums[place + i] = decay * this.#sum(place + i) + value;
-    });
+    this.#sums[place] = decay * this.#sum(place) + 1;
+    this.#sums[place + 1] = decay * this.#sum(place + 1) + learningRate;
+    this.#sums[place + 2] = decay * this.#sum(place + 2) + batchSize;
   }
 
   #temperature(place: number): number {
