@@ -6,7 +6,9 @@ Run by test_distributed.py, once a process for all the cases, since a process ta
 """
 
 import json
+import os
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -15,13 +17,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from lightning.pytorch.strategies import DDPStrategy
 from torch import distributed, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
+import lightning_training
 import noisescale
+import transformers_training
 from noisescale.wire import Measurement
 from training import FLOAT32, Batch, Loss, batches, cross_entropy, micro_gradients, network, squares_of
 
@@ -113,10 +120,7 @@ Expected = tuple[dict[str, float], dict[str, float], dict[str, torch.Tensor]]
 
 def squares_over_ranks(model: nn.Module, data: Sequence[Batch], weights: Sequence[float]) -> Expected:
     """Σ|h|² and |Σh|² over the parts of all processes, which average their gradients; and the averaged gradient."""
-    own = micro_gradients(model, data, [weight / RANKS for weight in weights])
-    everyone: list[list[dict[str, torch.Tensor]]] = [[] for _ in range(RANKS)]
-    distributed.all_gather_object(everyone, own)
-    micro = [one for rank in everyone for one in rank]
+    micro = gathered(micro_gradients(model, data, [weight / RANKS for weight in weights]))
     names = {name for one in micro for name in one}
     mean = {name: torch.stack([one[name] for one in micro if name in one]).sum(0) for name in names}
     return *squares_of(micro), mean
@@ -226,6 +230,81 @@ def not_wrapped() -> None:
         assert watcher.counts == {"data-parallel": 1, "run-ended": 1}
 
 
+def gathered(micro: list[dict[str, torch.Tensor]]) -> list[dict[str, torch.Tensor]]:
+    """The micro gradients of all processes."""
+    everyone: list[list[dict[str, torch.Tensor]]] = [[] for _ in range(RANKS)]
+    distributed.all_gather_object(everyone, micro)
+    return [one for rank in everyone for one in rank]
+
+
+def lightning_trains(**options: object) -> None:
+    rank = distributed.get_rank()
+    data = [batches([8] * 6, seed=one) for one in range(RANKS)]
+    seen, watcher = lightning_training.fit(
+        data[rank],
+        accumulate_grad_batches=3,
+        gradient_clip_val=1e-3,
+        devices=RANKS,
+        strategy=DDPStrategy(process_group_backend="gloo", **options),  # type: ignore[arg-type]
+    )
+    assert len(seen) == (2 if rank == 0 else 0)
+    for step, measurement in enumerate(seen):
+        parts = [part for own in data for part in own[3 * step : 3 * step + 3]]
+        small, big = squares_of(micro_gradients(network(), parts, [1 / 6] * 6))
+        assert measurement["small"]["squared_norm"] == pytest.approx(6 * sum(small.values()), rel=FLOAT32)
+        assert measurement["big"]["squared_norm"] == pytest.approx(sum(big.values()), rel=FLOAT32)
+        assert (measurement["small"]["batch_size"], measurement["big"]["batch_size"]) == pytest.approx((8, 48))
+        assert set(measurement["layers"]) == {"net.0", "net.2"}
+    assert watcher.counts == {"run-ended": 1}
+
+
+def transformers_train(parts: int) -> None:
+    """Processes take the loader's batches in turn; each token of all of them weighs the same."""
+    rank = distributed.get_rank()
+    rows = 2 * RANKS * parts * 4
+    with tempfile.TemporaryDirectory() as folder:
+        seen, watcher = transformers_training.train(Path(folder), rows, parts=parts, micro_batch=4)
+    assert watcher.counts == {"run-ended": 1}
+    assert len(seen) == (2 if rank == 0 else 0)
+    data, model = transformers_training.Sentences(rows), transformers_training.language_model()
+    each = RANKS * parts * 4
+    for step, measurement in enumerate(seen):
+        starts = range(each * step, each * step + each, 4)
+        sums = [transformers_training.token_sums(model, [data[row] for row in range(a, a + 4)]) for a in starts]
+        tokens = sum(count for _, count in sums)
+        small, big = squares_of([{n: g / tokens for n, g in gradient.items()} for gradient, _ in sums])
+        q = sum((count / tokens) ** 2 for _, count in sums)
+        assert measurement["small"]["count"] == RANKS * parts
+        assert measurement["small"]["squared_norm"] == pytest.approx(sum(small.values()) / q, rel=FLOAT32)
+        assert measurement["big"]["squared_norm"] == pytest.approx(sum(big.values()), rel=FLOAT32)
+        assert measurement["big"]["batch_size"] == pytest.approx(4 / q)
+
+
+def accelerate_trains() -> None:
+    rank = distributed.get_rank()
+    accelerator = Accelerator(gradient_accumulation_steps=2, cpu=True)
+    inner = network()
+    model, optimizer = accelerator.prepare(inner, torch.optim.SGD(inner.parameters(), lr=0.0))
+    seen: list[Measurement] = []
+    watcher = noisescale.watch(model, optimizer, micro_batch=8, every=1, sink=seen.append)
+    data = [batches([8] * 4, seed=one) for one in range(RANKS)]
+    for part in data[rank]:
+        with accelerator.accumulate(model):
+            accelerator.backward(cross_entropy(model, part))
+            if accelerator.sync_gradients:
+                accelerator.clip_grad_norm_(model.parameters(), 1e-3)
+            optimizer.step()
+            optimizer.zero_grad()
+    watcher.close()
+    AcceleratorState._reset_state(reset_partial_state=True)
+    assert len(seen) == (2 if rank == 0 else 0)
+    for step, measurement in enumerate(seen):
+        parts = [part for own in data for part in own[2 * step : 2 * step + 2]]
+        small, big = squares_of(micro_gradients(network(), parts, [1 / 4] * 4))
+        assert measurement["small"]["squared_norm"] == pytest.approx(4 * sum(small.values()), rel=FLOAT32)
+        assert measurement["big"]["squared_norm"] == pytest.approx(sum(big.values()), rel=FLOAT32)
+
+
 ddp = DistributedDataParallel
 CASES: dict[str, Callable[[], object]] = {
     "DDP, one part a process": partial(train, ddp, parts=1),
@@ -262,6 +341,11 @@ CASES: dict[str, Callable[[], object]] = {
     ),
     "HSDP, replicated": partial(train, partial(sharded_and_replicated, shape=(2, 1))),
     "HSDP, sharded": partial(train, partial(sharded_and_replicated, shape=(1, 2))),
+    "Lightning with DDP": lightning_trains,
+    "Lightning with DDP, unused parameters looked for": partial(lightning_trains, find_unused_parameters=True),
+    "Accelerate": accelerate_trains,
+    "Hugging Face Trainer, one part a process": partial(transformers_train, 1),
+    "Hugging Face Trainer, three parts a process": partial(transformers_train, 3),
     # The last one: later trainings of the first process would not meet their like.
     "DDP, watched by one process alone": watched_by_the_first_alone,
 }
@@ -270,7 +354,17 @@ CASES: dict[str, Callable[[], object]] = {
 def main() -> None:
     rank, port, results = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
     torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=RANKS)
+    os.environ.update(
+        MASTER_ADDR="127.0.0.1",
+        MASTER_PORT=str(port),
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        GROUP_RANK="0",
+        WORLD_SIZE=str(RANKS),
+        LOCAL_WORLD_SIZE=str(RANKS),
+        TORCHELASTIC_RUN_ID="tests",
+    )
+    distributed.init_process_group("gloo")
     failed: dict[str, str] = {}
     for name, case in CASES.items():
         try:

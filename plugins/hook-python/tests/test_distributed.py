@@ -35,7 +35,7 @@ def failures(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
         for rank in range(RANKS)
     ]
     try:
-        assert [rank.wait(120) for rank in ranks] == [0] * RANKS
+        assert [rank.wait(300) for rank in ranks] == [0] * RANKS
     finally:
         for rank in ranks:
             rank.kill()

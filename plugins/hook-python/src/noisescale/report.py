@@ -36,7 +36,10 @@ _SAID = {
         "each step has a single backward pass, and one part says nothing about the noise: accumulate over two or more "
         "micro-batches, or split the batch with watcher.backward(loss_fn, batch)"
     ),
-    "part-sizes": "watcher.part was called for some parts of a step and not for others: that step is left out",
+    "part-sizes": (
+        "watcher.part was not called once for each backward pass of a step, which is left out; where all passes have "
+        "the same number of units, watch takes it as micro_batch"
+    ),
     "data-parallel": (
         "several processes train, and what each contributes is seen under DistributedDataParallel and under "
         "fully_shard over all of them alone: pass the model as these give it back; nothing is measured"

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, TypedDict
 
 import torch
 from torch import distributed, nn
@@ -15,11 +15,25 @@ from noisescale.sinks import NoSink, sink_of
 from noisescale.wire import Measurement, RunDeclaration
 
 
+class WatchOptions(TypedDict, total=False):
+    """What `watch` and the hooks made of it take by name."""
+
+    run: str | None
+    project: str | None
+    sink: str | os.PathLike[str] | Callable[[Measurement], object] | None
+    every: int
+    layers: bool
+    unit: Literal["example", "token", "timestep"]
+    declaration: RunDeclaration | None
+    spool_directory: str | os.PathLike[str] | None
+    enabled: bool
+
+
 def watch(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     *,
-    micro_batch: float,
+    micro_batch: float | None = None,
     run: str | None = None,
     project: str | None = None,
     sink: str | os.PathLike[str] | Callable[[Measurement], object] | None = None,
@@ -38,7 +52,7 @@ def watch(
     Args:
         model: Its parameters are hooked; call this again after replacing or copying it.
         optimizer: Its `step` ends an accumulation.
-        micro_batch: Units of one backward pass; `watcher.part` says so where they differ.
+        micro_batch: Units of one backward pass; `watcher.part` says so where they differ, and where this is left out.
         run: Name of the run; `NOISESCALE_RUN`, else the project with the time.
         project: `NOISESCALE_PROJECT`, else the script's name.
         sink: The collector's address, a path (NDJSON) or a function; `NOISESCALE_URL`, else this machine's collector.
@@ -55,7 +69,7 @@ def watch(
     Raises:
         ValueError: Naming the option that is wrong.
     """
-    if micro_batch <= 0:
+    if micro_batch is not None and micro_batch <= 0:
         raise ValueError(f"micro_batch={micro_batch}: must be above 0")
     if every < 1:
         raise ValueError(f"every={every}: must be 1 or more")

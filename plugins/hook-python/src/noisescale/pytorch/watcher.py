@@ -23,8 +23,8 @@ _MOST_FAILURES = 3
 
 
 class _Part(NamedTuple):
-    units: float
-    weight: float | None
+    units: torch.Tensor | float
+    weight: torch.Tensor | float | None
     loss: torch.Tensor | float | None
 
 
@@ -34,9 +34,8 @@ class _Reading(NamedTuple):
     step: int
     time_ms: float
     squares: Squares
-    sums: PartSums
+    parts: Sequence[_Part]
     scale: torch.Tensor | None
-    loss: torch.Tensor | float | None
     learning_rate: float
 
 
@@ -50,7 +49,7 @@ class Watcher:
         report: Report,
         processes: Processes | None,
         *,
-        micro_batch: float,
+        micro_batch: float | None,
         parts: int | None,
         every: int,
         layers: bool,
@@ -108,8 +107,21 @@ class Watcher:
         """Number of the optimizer step that comes next."""
         return self._step
 
-    def part(self, units: float, *, weight: float | None = None, loss: torch.Tensor | float | None = None) -> None:
-        """Says of the next backward pass what `micro_batch` does not: called before all passes of a step or none.
+    @property
+    def measuring(self) -> bool:
+        """Whether the step under way is measured."""
+        return self._accumulation.active
+
+    def part(
+        self,
+        units: torch.Tensor | float,
+        *,
+        weight: torch.Tensor | float | None = None,
+        loss: torch.Tensor | float | None = None,
+    ) -> None:
+        """Says of one backward pass what `micro_batch` does not: called for all passes of a step or none, in order.
+
+        Tensors, of shape (), are read a measured step later, so that there is no wait for the device.
 
         Args:
             units: n_k, units of this part.
@@ -221,25 +233,20 @@ class Watcher:
                 self._said_one_part = True
                 self._report.event(step, "unavailable", "one-part")
             return
-        if given and len(given) != squares.parts:
+        if self._micro_batch is not None and not given:
+            given = [_Part(self._micro_batch, None, None)] * squares.parts
+        if len(given) != squares.parts:
             self._left_out(step, "part-sizes")
             return
         self._read_all()
-        parts = given or [_Part(self._micro_batch, None, None)] * squares.parts
-        weights = [1 / squares.parts if part.weight is None else part.weight for part in parts]
-        losses = [part.loss for part in parts]
-        loss = None
-        if all(loss is not None for loss in losses):
-            loss = sum(w * x for w, x in zip(weights, losses, strict=True) if x is not None) / sum(weights)
         device = squares.big.device
         self._readings.append(
             _Reading(
                 step,
                 time.time() * 1000,
                 squares,
-                sum_parts([part.units for part in parts], weights),
+                given,
                 None if self._scaler is None else self._scaler.scale(torch.ones((), device=device)),
-                loss,
                 float(self._optimizer.param_groups[0]["lr"]),
             )
         )
@@ -267,7 +274,9 @@ class Watcher:
         if not bool(numbers.isfinite().all()):
             return RankSums(reading.step, "not-finite")
         small, big = numbers.tolist()
-        sums = reading.sums
+        weights = [1 / len(reading.parts) if part.weight is None else float(part.weight) for part in reading.parts]
+        sums = sum_parts([float(part.units) for part in reading.parts], weights)
+        losses = [w * float(x.loss) for w, x in zip(weights, reading.parts, strict=True) if x.loss is not None]
         return RankSums(
             step=reading.step,
             dropped=None,
@@ -280,7 +289,7 @@ class Watcher:
             variance=sums.variance,
             small=small,
             big=big,
-            loss=None if reading.loss is None else float(reading.loss),
+            loss=sum(losses) / sums.weight if len(losses) == sums.parts else None,
         )
 
     def _pass_on(self, sums: RankSums) -> None:

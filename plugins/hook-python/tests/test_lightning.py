@@ -1,0 +1,77 @@
+"""What the callback measures in a Lightning training, compared with the parts' gradients computed one by one."""
+
+import pytest
+import torch
+from torch import nn
+
+from lightning_training import Network, fit
+from training import FLOAT32, batches, brute_force, cross_entropy, network
+
+
+@pytest.mark.parametrize("clip", [None, 1e-3])
+def test_accumulated_batches_are_the_parts_whether_or_not_gradients_are_clipped(clip: float | None) -> None:
+    parts = batches([8] * 9)
+    seen, watcher = fit(parts, accumulate_grad_batches=3, gradient_clip_val=clip)
+    assert [measurement["step"] for measurement in seen] == [0, 1, 2]
+    for step, measurement in enumerate(seen):
+        own = parts[3 * step : 3 * step + 3]
+        small, big = brute_force(network(), own, [1 / 3] * 3)
+        assert measurement["small"]["squared_norm"] == pytest.approx(3 * sum(small.values()), rel=FLOAT32)
+        assert measurement["big"]["squared_norm"] == pytest.approx(sum(big.values()), rel=FLOAT32)
+        assert (measurement["small"]["batch_size"], measurement["big"]["batch_size"]) == pytest.approx((8, 24))
+        assert set(measurement["layers"]) == {"net.0", "net.2"}
+        losses = [cross_entropy(network(), part).item() for part in own]
+        assert measurement["loss"] == pytest.approx(sum(losses) / 3, rel=FLOAT32)
+    assert watcher.counts == {"run-ended": 1}
+
+
+def test_the_short_accumulation_at_the_end_of_an_epoch_is_left_out() -> None:
+    seen, watcher = fit(batches([8] * 4), accumulate_grad_batches=3)
+    assert len(seen) == 1
+    assert watcher.counts == {"parts-changed": 1, "run-ended": 1}
+
+
+def test_uneven_batches_have_their_own_sizes() -> None:
+    seen, _ = fit(batches([8, 4]), accumulate_grad_batches=2)
+    # Equal weights: b = q/c with q = 1/2 and c = (1/8 + 1/4)/4.
+    assert seen[0]["small"]["batch_size"] == pytest.approx(16 / 3)
+    assert seen[0]["units"] == 12
+
+
+def test_a_single_batch_a_step_is_unavailable() -> None:
+    seen, watcher = fit(batches([8] * 3))
+    assert seen == []
+    assert watcher.counts == {"one-part": 1, "run-ended": 1}
+
+
+def test_manual_optimization_is_measured_too() -> None:
+    parts = batches([8] * 2)
+    seen, _ = fit(parts, module=Network(manual=True))
+    small, big = brute_force(network(), parts, [1 / 2] * 2)
+    assert seen[0]["small"]["squared_norm"] == pytest.approx(2 * sum(small.values()), rel=FLOAT32)
+    assert seen[0]["big"]["squared_norm"] == pytest.approx(sum(big.values()), rel=FLOAT32)
+
+
+def test_mixed_precision_is_measured_as_it_trains() -> None:
+    parts = batches([8] * 4)
+
+    def loss(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return cross_entropy(model, batch)
+
+    seen, _ = fit(parts, accumulate_grad_batches=4, precision="bf16-mixed")
+    small, big = brute_force(network(), parts, [1 / 4] * 4, loss)
+    # The same rounding on both sides: gradients themselves are float32.
+    assert seen[0]["small"]["squared_norm"] == pytest.approx(4 * sum(small.values()), rel=FLOAT32)
+    assert seen[0]["big"]["squared_norm"] == pytest.approx(sum(big.values()), rel=FLOAT32)
+
+
+def test_a_training_that_fails_ends_the_run_as_failed() -> None:
+    class Failing(Network):
+        def training_step(self, batch: list[torch.Tensor], batch_idx: int) -> torch.Tensor:
+            if batch_idx == 2:
+                raise RuntimeError("out of data")
+            return super().training_step(batch, batch_idx)
+
+    with pytest.raises(RuntimeError, match="out of data"):
+        fit(batches([8] * 4), module=Failing(), accumulate_grad_batches=2)
