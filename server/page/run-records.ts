@@ -8,6 +8,7 @@ const queueWords = {
   waiting: "waiting to be sent",
   retrying: "trying again",
   parked: "refused",
+  in_process: "logged by the training itself",
 } as const;
 
 /** What stands below the panels: trackers, events, tags, the data itself. Rebuilt only when it differs. */

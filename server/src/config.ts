@@ -41,6 +41,21 @@ export type TrackerConfigInput = {
       /** trackio's projects that jobs may write to; left out: all. */
       readonly reachable_projects?: readonly string[] | undefined;
     }
+  | {
+      readonly kind: "wandb";
+      /** Left out: `WANDB_API_KEY`. */
+      readonly api_key?: Secret | undefined;
+      /** Left out: `WANDB_BASE_URL`, or W&B's cloud. */
+      readonly base_url?: string | undefined;
+      /** Of runs that name none; left out: `WANDB_ENTITY`, or the key's own. */
+      readonly entity?: string | undefined;
+      /** Entities that jobs may write to; left out: all that the key reaches. */
+      readonly reachable_entities?: readonly string[] | undefined;
+      /** W&B's projects that jobs may write to; left out: all. */
+      readonly reachable_projects?: readonly string[] | undefined;
+      /** False: no saved view is added to a project. */
+      readonly workspace?: boolean | undefined;
+    }
 );
 
 export interface CollectorLimits {
@@ -78,13 +93,13 @@ const secretSchema = z
     context.issues.push({ code: "custom", message, input: secret });
     return z.NEVER;
   });
-/** The address of a server, by default from the variable that the tracker's own client reads. */
-const addressOr = (variable: string) =>
+/** The address of a server, by default from the variable that the tracker's own client reads, or the public one. */
+const addressOr = (variable: string, publicAddress?: string) =>
   z
     .url({ protocol: /^https?$/, error: "must be an http(s) address" })
     .optional()
     .transform((address, context) => {
-      const found = address ?? fromEnvironment(variable);
+      const found = address ?? fromEnvironment(variable) ?? publicAddress;
       if (found !== undefined && /^https?:$/.test(URL.parse(found)?.protocol ?? "")) return found;
       const message = `must be an http(s) address, here or in the environment variable ${variable}`;
       context.issues.push({ code: "custom", message, input: address });
@@ -108,6 +123,22 @@ const trackerSchema = z.discriminatedUnion("kind", [
     server_url: addressOr("TRACKIO_SERVER_URL"),
     write_token: secretSchema.optional(),
     reachable_projects: z.array(z.string().min(1)).optional(),
+  }),
+  z.strictObject({
+    ...anyTracker,
+    kind: z.literal("wandb"),
+    api_key: secretSchema.optional().transform((key, context) => {
+      const found = key ?? fromEnvironment("WANDB_API_KEY");
+      if (found !== undefined) return found;
+      const message = "must be the API key, here or in the environment variable WANDB_API_KEY";
+      context.issues.push({ code: "custom", message, input: key });
+      return z.NEVER;
+    }),
+    base_url: addressOr("WANDB_BASE_URL", "https://api.wandb.ai"),
+    entity: z.string().min(1).optional(),
+    reachable_entities: z.array(z.string().min(1)).optional(),
+    reachable_projects: z.array(z.string().min(1)).optional(),
+    workspace: z.boolean().optional(),
   }),
 ]);
 /** Without a word on trackers: those that the environment names, as their own clients would use them. */
@@ -216,6 +247,17 @@ async function openTracker(parsed: ParsedTracker, folder: string): Promise<Track
       serverUrl: parsed.server_url,
       writeToken: parsed.write_token ?? (inAddress ? undefined : fromEnvironment("TRACKIO_WRITE_TOKEN")),
       reachableProjects: parsed.reachable_projects,
+    });
+  }
+  if (parsed.kind === "wandb") {
+    const { wandbTracker } = await import("@noisescale/tracker-wandb");
+    return wandbTracker({
+      apiKey: parsed.api_key,
+      baseUrl: parsed.base_url,
+      entity: parsed.entity ?? fromEnvironment("WANDB_ENTITY"),
+      reachableEntities: parsed.reachable_entities,
+      reachableProjects: parsed.reachable_projects,
+      workspace: parsed.workspace,
     });
   }
   const { mlflowTracker } = await import("@noisescale/tracker-mlflow");

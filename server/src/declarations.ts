@@ -1,4 +1,4 @@
-import { fieldErrors, type RunDeclaration, runDeclarationSchema } from "@noisescale/protocol";
+import { fieldErrors, inProcessMode, type RunDeclaration, runDeclarationSchema } from "@noisescale/protocol";
 import type { Fold } from "./fold.ts";
 import type { ConfiguredTrackers } from "./outbox/configured-tracker.ts";
 import { notUnderstood, ProblemError } from "./problem.ts";
@@ -49,8 +49,7 @@ export class Declarations {
           await this.#fold.rebuild(transaction, { ...known, declaration });
         }
       }
-      const targets = (declaration.trackers ?? []).map((target) => [target.name, target.run] as const);
-      await transaction.putQueues(run.id, new Map(targets));
+      await transaction.putQueues(run.id, pushedTargets(declaration));
       return known === undefined;
     });
     return { run: (await this.#store.findRun(name)) as RunRow, created };
@@ -72,4 +71,13 @@ export class Declarations {
       return again ? { path, message: `names ${JSON.stringify(name)} twice` } : [];
     });
   }
+}
+
+/** What the plugins are given; a run that the training process logs itself has no queue. */
+function pushedTargets({ trackers = [] }: RunDeclaration): ReadonlyMap<string, Readonly<Record<string, unknown>>> {
+  return new Map(
+    trackers
+      .filter(({ mode }) => mode !== inProcessMode)
+      .map(({ name, run, mode }) => [name, mode === undefined ? run : { ...run, mode }]),
+  );
 }

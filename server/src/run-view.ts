@@ -1,4 +1,4 @@
-import type { RunDetail, RunSummary, SeriesMetric, Snapshot } from "@noisescale/protocol";
+import { inProcessMode, type RunDetail, type RunSummary, type SeriesMetric, type Snapshot } from "@noisescale/protocol";
 import type { MeasuredFrontiers } from "@noisescale/statistics";
 import type { Fold } from "./fold.ts";
 import { applyMeasuredFrontiers } from "./measured-rows.ts";
@@ -6,6 +6,8 @@ import type { ConfiguredTrackers } from "./outbox/configured-tracker.ts";
 import { columnOf, seriesRowWidth, valueAt } from "./series-row.ts";
 import { toSnapshot } from "./snapshot.ts";
 import type { QueueRow, RunRow, Store } from "./store/store.ts";
+
+const loggedInProcess = "the training process logs the numbers there itself; the collector pushes nothing";
 
 /** Values of a spark line. */
 const sparkValues = 64;
@@ -44,9 +46,14 @@ export class RunView {
       b_simple_low: now("b_simple_low"),
       recommended_batch_size: now("recommended_batch_size"),
       spark: rows.map((row) => valueAt(row, 0, columnOf("b_simple"))),
-      trackers: (queues ?? (await this.#store.queues(run.id))).map((queue) =>
-        trackerState(queue, this.#trackers.has(queue.tracker)),
-      ),
+      trackers: [
+        ...(queues ?? (await this.#store.queues(run.id))).map((queue) =>
+          trackerState(queue, this.#trackers.has(queue.tracker)),
+        ),
+        ...(run.declaration.trackers ?? [])
+          .filter(({ mode }) => mode === inProcessMode)
+          .map(({ name }) => ({ name, url: null, backlog: 0, state: "in_process" as const, message: loggedInProcess })),
+      ],
     };
   }
 

@@ -19,6 +19,7 @@ test.each([
   ["two trackers of one name", { trackers: [tensorboard, tensorboard] }, /trackers: names must differ/],
   ["an address that is none", { trackers: [{ name: "m", kind: "mlflow", tracking_uri: "file:///x" }] }, /tracking_uri/],
   ["no address of a server anywhere", { trackers: [{ name: "t", kind: "trackio" }] }, /server_url.*TRACKIO_SERVER_URL/],
+  ["no key for W&B anywhere", { trackers: [{ name: "w", kind: "wandb" }] }, /api_key.*WANDB_API_KEY/],
   ["a limit that is not positive", { limits: { runs: 0 } }, /limits\.runs/],
 ])("a configuration with %s is refused by the field's name", (_what, input, message) => {
   expect(() => parseConfig(input, "noisescale.config.json", ".")).toThrow(message);
@@ -61,6 +62,8 @@ test("what the trackers' own clients take from the environment is taken from it 
   vi.stubEnv("MLFLOW_TRACKING_USERNAME", "ann");
   vi.stubEnv("MLFLOW_TRACKING_PASSWORD", "secret");
   vi.stubEnv("MLFLOW_TRACKING_TOKEN", "not used beside a user");
+  vi.stubEnv("WANDB_API_KEY", "the key");
+  vi.stubEnv("WANDB_BASE_URL", url);
   vi.stubEnv("TRACKIO_SERVER_URL", url);
   vi.stubEnv("TRACKIO_WRITE_TOKEN", "the token");
   const input = {
@@ -68,6 +71,7 @@ test("what the trackers' own clients take from the environment is taken from it 
       { name: "m", kind: "mlflow" },
       { name: "own", kind: "mlflow", token: "configured" },
       { name: "t", kind: "trackio" },
+      { name: "w", kind: "wandb" },
     ],
   };
   const trackers = await parseConfig(input, "file", ".").openTrackers();
@@ -79,7 +83,8 @@ test("what the trackers' own clients take from the environment is taken from it 
   vi.unstubAllEnvs();
   server.close();
   const basic = `Basic ${Buffer.from("ann:secret").toString("base64")}`;
-  expect(authorizations).toEqual([basic, "Bearer configured", "the token"]);
+  const ofKey = `Basic ${Buffer.from("api:the key").toString("base64")}`;
+  expect(authorizations).toEqual([basic, "Bearer configured", "the token", ofKey]);
 });
 
 test("a file's paths are relative to its folder, and a file that is missing or no JSON is named", async () => {

@@ -169,3 +169,19 @@ test("a run shows that its tracker is no longer configured", async () => {
     message: expect.stringMatching(/no longer configured/),
   });
 });
+
+test("nothing is pushed where the training process logs itself, and that is shown; a mode that no plugin knows is refused", async () => {
+  const collector = await startTestCollector();
+  const target = { name: "memory", run: { id: "x" } };
+  const inProcess = { project: "p", trackers: [{ ...target, mode: "in_process" }] };
+  expect((await collector.request("PUT", "/v1/runs/a", inProcess)).status).toBe(201);
+  await post(collector, 0, 50);
+  await finish(collector);
+  expect(await tracked(collector)).toMatchObject({ state: "in_process", backlog: 0, url: null });
+  expect(collector.tracker.runs.size).toBe(0);
+
+  await collector.request("PUT", "/v1/runs/a", { project: "p", trackers: [{ ...target, mode: "sideways" }] });
+  await post(collector, 50, 60);
+  await eventually(async () => expect(await tracked(collector)).toMatchObject({ state: "parked" }));
+  expect((await tracked(collector))?.message).toContain("sideways");
+});

@@ -24,7 +24,13 @@ export {
 } from "./measurement.ts";
 export { openApiDocument } from "./open-api.ts";
 export { fieldErrors, type Problem, problemSchema } from "./problem.ts";
-export { type RunDeclaration, type RunDeclarationInput, runDeclarationSchema, type TrackerTarget } from "./run.ts";
+export {
+  inProcessMode,
+  type RunDeclaration,
+  type RunDeclarationInput,
+  runDeclarationSchema,
+  type TrackerTarget,
+} from "./run.ts";
 export {
   type RunDetail,
   type RunSummary,

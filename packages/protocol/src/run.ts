@@ -26,8 +26,14 @@ export const trackerTargetSchema = z.strictObject({
     .record(z.string(), z.unknown())
     .refine(isShort, `must be at most ${longestTarget} characters of JSON`)
     .default({}),
-  mode: z.string().max(64).optional(),
+  /**
+   * `in_process`: the training process itself logs there what the collector returns to it, and the collector pushes nothing.
+   * Other modes are the plugin's own.
+   */
+  mode: z.string().min(1).max(64).optional(),
 });
+/** The mode in which nothing is pushed. */
+export const inProcessMode = "in_process";
 export type TrackerTarget = z.infer<typeof trackerTargetSchema>;
 
 /** Body of `PUT /v1/runs/{run}`. */

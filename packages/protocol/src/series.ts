@@ -60,7 +60,8 @@ export const runSummarySchema = z.strictObject({
     z.strictObject({
       name: identifierSchema,
       url: z.string().nullable(),
-      state: z.enum(["ok", "waiting", "retrying", "parked"]),
+      /** `in_process`: the training process logs there itself, and the collector pushes nothing. */
+      state: z.enum(["ok", "waiting", "retrying", "parked", "in_process"]),
       backlog: z.number(),
       message: z.string().nullable(),
     }),

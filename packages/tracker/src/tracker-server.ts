@@ -169,11 +169,12 @@ function cleaned(body: string): string {
   return words.length > longestQuote ? `${words.slice(0, longestQuote)}…` : words;
 }
 
-/** Errors are `{"message"}` or `{"error"}` mostly; anything else is a proxy's own words. */
+/** Errors are `{"message"}`, `{"error"}` or `{"errors": [{"message"}]}` mostly; anything else is a proxy's own words. */
 function messageOf(body: string): string {
   try {
     const parsed: unknown = JSON.parse(body);
     if (typeof parsed !== "object" || parsed === null) return body;
+    if ("errors" in parsed && Array.isArray(parsed.errors)) return messageOf(JSON.stringify(parsed.errors[0]) ?? "");
     if ("message" in parsed) return String(parsed.message);
     if ("error" in parsed && typeof parsed.error === "string") return parsed.error;
   } catch {

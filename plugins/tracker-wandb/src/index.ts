@@ -1,0 +1,2 @@
+export type { WandbConnection } from "./client.ts";
+export { type WandbConfig, wandbTracker } from "./wandb-tracker.ts";
