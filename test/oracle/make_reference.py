@@ -15,6 +15,7 @@ from pathlib import Path
 import calibration
 import filter_experiment
 import frontier_fit
+import measured_forms
 import measured_run
 import noise_scale
 import numpy as np
@@ -78,7 +79,46 @@ def plans() -> list[Plan]:
         None,
         scale=scale,
     )
-    return [steady, changing, hidden, correlated, outliers]
+    return [steady, changing, hidden, correlated, outliers, *plans_with_forms(n)]
+
+
+def plans_with_forms(n: int) -> list[Plan]:
+    """Runs whose hook measures other quadratic forms: B_noise now and then and then no longer, and with a change of sign."""
+    x = np.arange(n) / n
+    ones = np.ones(n)
+    index = np.arange(n)
+    curvature = 1 / np.arange(1, measured_run.DIMENSIONS + 1)
+    preconditioner = 1 / (0.05 + np.sqrt(curvature))
+    sparse = Plan(
+        "with-forms-now-and-then",
+        6,
+        100 * 8.0**x,
+        256 * ones,
+        8 * ones,
+        np.where(index < 120, 250.0, 256.0),
+        3 * index + 2 * (index % 5 == 0),
+        30_000.0,
+        forms=measured_forms.Forms(
+            np.tile(curvature - 0.05, (n, 1)),
+            (index % 4 == 2) & (index < 300) & (index % 28 != 2),
+            preconditioner,
+            index > 0,
+        ),
+    )
+    # negative first, then of either sign by turns, then positive
+    sign = np.where(index < 30, -1.0, np.where(index < 60, 1 - 1.6 * (index % 2), 1.0))
+    turning = Plan(
+        "with-turning-curvature",
+        7,
+        60 * ones,
+        128 * ones,
+        4 * ones,
+        128 * ones,
+        index,
+        None,
+        forms=measured_forms.Forms(sign[:, None] * curvature, index >= 0, preconditioner, index % 2 == 0),
+    )
+    return [sparse, turning]
 
 
 def run_reference(plan: Plan) -> Json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import filter_bank
+import measured_forms
 import noise_scale
 import numpy as np
 import training_settings
@@ -37,6 +38,7 @@ class Plan:
     degrees: float | None = None
     #: by which all gradients of each measurement are multiplied
     scale: Array | float = 1.0
+    forms: measured_forms.Forms | None = None
 
 
 def nine_digits(value: float) -> float:
@@ -77,6 +79,8 @@ def measure(plan: Plan) -> list[Json]:
                 for name, (start, end, first, last) in LAYERS.items()
                 if first <= done < last
             }
+        if plan.forms is not None:
+            measurement |= measured_forms.measure_forms(plan.forms, i, gradients, plan.batch[i], nine_digits)
         measurements.append(measurement)
     return measurements
 
@@ -142,6 +146,8 @@ def expected(measurements: list[Json], dataset_units: float | None, checkpoints:
     steps = np.array([m["step"] for m in measurements])
     elapsed = np.diff(steps, prepend=steps[0] - 1)
     units = np.array([m["units"] for m in measurements])
+    hessian = measured_forms.follow_form(measurements, "hessian", dataset_units, signed=True)
+    preconditioned = measured_forms.follow_form(measurements, "preconditioned", dataset_units, signed=False)
     answers = []
     for n in checkpoints:
         answer: Json = {
@@ -168,7 +174,12 @@ def expected(measurements: list[Json], dataset_units: float | None, checkpoints:
                 predicted[bound] = noise_scale.predicted_frontier(inverse, units[:n], elapsed[:n])
                 if bound == "middle":
                     answer["adaptive_gain"] = training_settings.adaptive_gain(inverse, units[:n], elapsed[:n])
+            by_noise = measured_forms.frontier_of_form(hessian, n, units, elapsed)
             answer["predicted_min_steps_and_min_units"] = predicted
+            answer["predicted_basis"] = "b_simple" if by_noise is None else "b_noise"
+            answer |= by_noise or {}
+            answer["b_noise"] = measured_forms.form_answer(hessian, n, signed=True)
+            answer["b_preconditioned"] = measured_forms.form_answer(preconditioned, n, signed=False)
         answers.append(answer)
     return answers
 

@@ -116,8 +116,26 @@ def horizon_average(signal: Array, trace: Array, horizon: int) -> Average:
 
 def predicted_frontier(inverse: Array, units: Array, steps: Array) -> tuple[float, float]:
     """S_min and E_min of what the run did at 1/noise scale `inverse`, which counts as 0 where it is negative."""
-    x = np.maximum(inverse, 0) * units
-    return float((steps * x / (1 + x)).sum()), float((steps * units / (1 + x)).sum())
+    # the share of each step that is a least step: 1 where the inverse is infinite
+    share = 1 - 1 / (1 + np.maximum(inverse, 0) * units)
+    return float((steps * share).sum()), float((steps * units * (1 - share)).sum())
+
+
+def mean_lower_end(values: Array, horizon: int) -> tuple[float, float]:
+    """Lower end of the 95 % interval of an exponentially weighted mean, and the mean; widened for neighbours' correlation."""
+    beta = (horizon - 1) / (horizon + 1)
+    weight = beta ** np.arange(len(values) - 1, -1, -1.0)
+    share = weight / weight.sum()
+    mean = share @ values
+    effective = 1 / (share @ share)
+    if len(values) < 3 or effective <= 2:
+        return -math.inf, float(mean)
+    variance = share @ (values - mean) ** 2
+    later, earlier, pair = values[1:], values[:-1], weight[1:] / weight[1:].sum()
+    rho = (pair @ (later * earlier) - (pair @ later) * (pair @ earlier)) / variance
+    rho = min(max(rho, 0.0), 0.99)
+    of_mean = variance * (share @ share) / (1 - share @ share) * (1 + rho) / (1 - rho)
+    return float(mean - student_t.ppf(0.975, effective - 1) * math.sqrt(of_mean)), float(mean)
 
 
 def recommended(

@@ -1,10 +1,12 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import {
+  type FormNoiseScale,
   fiellerSet,
   type NoiseScale,
   type Observation,
   type PredictedFrontier,
+  type QuadraticFormPair,
   RunEstimator,
   recommendedBatchSize,
   sgdLearningRateFactor,
@@ -45,6 +47,13 @@ interface ReferenceAverage extends ReferenceScale {
 }
 
 type StepsAndUnits = readonly [minSteps: number, minUnits: number];
+type Bound = "low" | "middle" | "high";
+type ReferenceFormScale = readonly [value: number | null, low: number | null, high: number | null];
+
+interface ReferenceForm {
+  readonly small: readonly [batchSize: number, value: number];
+  readonly big: readonly [batchSize: number, value: number];
+}
 
 interface ReferenceRun {
   readonly dataset_units: number | null;
@@ -54,6 +63,8 @@ interface ReferenceRun {
     readonly small: readonly [number, number];
     readonly big: readonly [number, number];
     readonly layers?: Readonly<Record<string, readonly [number, number]>>;
+    readonly hessian?: ReferenceForm;
+    readonly preconditioned?: ReferenceForm;
   }[];
   readonly expected: readonly {
     readonly measurements: number;
@@ -62,7 +73,10 @@ interface ReferenceRun {
     readonly headline?: ReferenceScale;
     readonly outliers?: number;
     readonly adaptive_gain?: number | null;
-    readonly predicted_min_steps_and_min_units?: Readonly<Record<"low" | "middle" | "high", StepsAndUnits>>;
+    readonly predicted_min_steps_and_min_units?: Readonly<Record<Bound, StepsAndUnits>>;
+    readonly predicted_basis?: string;
+    readonly b_noise?: ReferenceFormScale;
+    readonly b_preconditioned?: ReferenceFormScale;
   }[];
 }
 
@@ -79,9 +93,27 @@ function expectMeans(actual: NoiseScale, expected: ReferenceScale, what: string)
   expectClose(actual.covarianceTrace, expected.covariance_trace, `${what} tr Σ`);
 }
 
-function expectPredicted(actual: PredictedFrontier, bounds: Readonly<Record<string, StepsAndUnits>>): void {
-  const [low, middle, high] = [bounds["low"], bounds["middle"], bounds["high"]];
-  if (low === undefined || middle === undefined || high === undefined) throw new Error("bounds are missing");
+function formOf(form: ReferenceForm | undefined): QuadraticFormPair | undefined {
+  if (form === undefined) return undefined;
+  const [smallBatchSize, smallValue] = form.small;
+  const [bigBatchSize, bigValue] = form.big;
+  return {
+    small: { batchSize: smallBatchSize, value: smallValue },
+    big: { batchSize: bigBatchSize, value: bigValue },
+  };
+}
+
+function expectFormScale(actual: FormNoiseScale, expected: ReferenceFormScale | undefined, what: string): void {
+  const [value, low, high] = expected ?? [null, null, null];
+  expectClose(actual.value, value, what);
+  expectClose(actual.low, low, `${what} low`);
+  expectClose(actual.high, high, `${what} high`);
+}
+
+function expectPredicted(
+  actual: PredictedFrontier,
+  { low, middle, high }: Readonly<Record<Bound, StepsAndUnits>>,
+): void {
   expectClose(actual.minStepsLow, low[0], "min_steps_low");
   expectClose(actual.minSteps, middle[0], "min_steps");
   expectClose(actual.minStepsHigh, high[0], "min_steps_high");
@@ -94,56 +126,66 @@ function expectPredicted(actual: PredictedFrontier, bounds: Readonly<Record<stri
 }
 
 describe("an independent implementation in numpy and scipy", () => {
-  it.each(["growing", "changing-batch-with-layers", "signal-below-noise", "correlated-with-heavy-tails", "outliers"])(
-    "finds the same headline, horizons, layers and frontier in the run %s",
-    (name) => {
-      const run = reference(`run-${name}`) as ReferenceRun;
-      const estimator = new RunEstimator({ datasetUnits: run.dataset_units ?? undefined });
-      const checkpoints = new Map(run.expected.map((expected) => [expected.measurements, expected]));
-      run.measurements.forEach(({ step, units, small, big, layers }, index) => {
-        const observation: Observation = {
-          step,
-          units,
-          small: { batchSize: small[0], meanSquaredNorm: small[1] },
-          big: { batchSize: big[0], squaredNorm: big[1] },
-          layers: layers === undefined ? undefined : new Map(Object.entries(layers)),
-        };
-        const point = estimator.add(observation);
-        const expected = checkpoints.get(index + 1);
-        if (expected === undefined) return;
-        const estimate = estimator.estimate();
-        for (const horizon of estimate.horizons) {
-          const average = expected.horizons[horizon.horizon];
-          if (average === undefined) throw new Error(`no horizon ${horizon.horizon}`);
-          const what = `${name} ${index + 1}, horizon ${horizon.horizon}`;
-          expectScale(horizon, average, what);
-          expectClose(horizon.effectiveMeasurements, average.effective_measurements, what);
-          if (index >= 2) expectMeans(horizon, average, what);
-        }
-        expect([...estimate.layers.keys()].sort()).toEqual(Object.keys(expected.layers ?? {}).sort());
-        for (const [layer, average] of Object.entries(expected.layers ?? {})) {
-          const actual = estimate.layers.get(layer);
-          if (actual === undefined) throw new Error(`no layer ${layer}`);
-          expectScale(actual, average, `${name} ${index + 1}, layer ${layer}`);
-          if (index < 2) continue;
-          expectMeans(actual, average, `${name} ${index + 1}, layer ${layer}`);
-          expectClose(actual.covarianceTraceShare, average.covariance_trace_share, `share of ${layer}`);
-        }
-        const { headline, predicted_min_steps_and_min_units: predicted } = expected;
-        if (headline === undefined || predicted === undefined) {
-          expect(estimate.missingMeasurements).toBe(20 - (index + 1) + estimate.outliers);
-          return;
-        }
-        expect(estimate.outliers).toBe(expected.outliers);
-        for (const answer of [estimate, point]) {
-          expectScale(answer, headline, `${name} ${index + 1}, headline`);
-          expectMeans(answer, headline, `${name} ${index + 1}, headline`);
-        }
-        expectPredicted(estimate.predicted, predicted);
-        expectClose(estimate.predicted.adaptiveGain, expected.adaptive_gain ?? null, "adaptive_gain");
-      });
-    },
-  );
+  it.each([
+    "growing",
+    "changing-batch-with-layers",
+    "signal-below-noise",
+    "correlated-with-heavy-tails",
+    "outliers",
+    "with-forms-now-and-then",
+    "with-turning-curvature",
+  ])("finds the same headline, horizons, layers, forms and frontier in the run %s", (name) => {
+    const run = reference(`run-${name}`) as ReferenceRun;
+    const estimator = new RunEstimator({ datasetUnits: run.dataset_units ?? undefined });
+    const checkpoints = new Map(run.expected.map((expected) => [expected.measurements, expected]));
+    run.measurements.forEach(({ step, units, small, big, layers, hessian, preconditioned }, index) => {
+      const observation: Observation = {
+        step,
+        units,
+        small: { batchSize: small[0], meanSquaredNorm: small[1] },
+        big: { batchSize: big[0], squaredNorm: big[1] },
+        layers: layers === undefined ? undefined : new Map(Object.entries(layers)),
+        hessian: formOf(hessian),
+        preconditioned: formOf(preconditioned),
+      };
+      const point = estimator.add(observation);
+      const expected = checkpoints.get(index + 1);
+      if (expected === undefined) return;
+      const estimate = estimator.estimate();
+      for (const horizon of estimate.horizons) {
+        const average = expected.horizons[horizon.horizon];
+        if (average === undefined) throw new Error(`no horizon ${horizon.horizon}`);
+        const what = `${name} ${index + 1}, horizon ${horizon.horizon}`;
+        expectScale(horizon, average, what);
+        expectClose(horizon.effectiveMeasurements, average.effective_measurements, what);
+        if (index >= 2) expectMeans(horizon, average, what);
+      }
+      expect([...estimate.layers.keys()].sort()).toEqual(Object.keys(expected.layers ?? {}).sort());
+      for (const [layer, average] of Object.entries(expected.layers ?? {})) {
+        const actual = estimate.layers.get(layer);
+        if (actual === undefined) throw new Error(`no layer ${layer}`);
+        expectScale(actual, average, `${name} ${index + 1}, layer ${layer}`);
+        if (index < 2) continue;
+        expectMeans(actual, average, `${name} ${index + 1}, layer ${layer}`);
+        expectClose(actual.covarianceTraceShare, average.covariance_trace_share, `share of ${layer}`);
+      }
+      const { headline, predicted_min_steps_and_min_units: predicted } = expected;
+      if (headline === undefined || predicted === undefined) {
+        expect(estimate.missingMeasurements).toBe(20 - (index + 1) + estimate.outliers);
+        return;
+      }
+      expect(estimate.outliers).toBe(expected.outliers);
+      for (const answer of [estimate, point]) {
+        expectScale(answer, headline, `${name} ${index + 1}, headline`);
+        expectMeans(answer, headline, `${name} ${index + 1}, headline`);
+        expectFormScale(answer.bNoise, expected.b_noise, `${name} ${index + 1}, b_noise`);
+        expectFormScale(answer.bPreconditioned, expected.b_preconditioned, `${name} ${index + 1}, b_preconditioned`);
+      }
+      expect(estimate.predicted.basis).toBe(expected.predicted_basis);
+      expectPredicted(estimate.predicted, predicted);
+      expectClose(estimate.predicted.adaptiveGain, expected.adaptive_gain ?? null, "adaptive_gain");
+    });
+  });
 
   it("finds the same confidence sets of a ratio, of every kind", () => {
     const kinds = new Set<string>();
