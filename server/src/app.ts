@@ -3,6 +3,7 @@ import { hostGuard } from "./host-guard.ts";
 import { notFound, problemResponse } from "./problem-response.ts";
 import type { CollectorContext } from "./routes/collector-context.ts";
 import { eventRoutes } from "./routes/events.ts";
+import { frontierRoutes } from "./routes/frontiers.ts";
 import { measurementRoutes } from "./routes/measurements.ts";
 import { operationRoutes } from "./routes/operations.ts";
 import { pageRoutes } from "./routes/page.ts";
@@ -35,6 +36,7 @@ export function createApp(context: CollectorContext, { allowedHosts, publicUrl }
     eventRoutes(context),
     runRoutes(context),
     seriesRoutes(context),
+    frontierRoutes(context),
     panelRoutes(context),
     operationRoutes(context),
     pageRoutes(),

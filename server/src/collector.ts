@@ -7,6 +7,8 @@ import { CollectorMetrics } from "./collector-metrics.ts";
 import { type CollectorConfigInput, parseConfig, readConfigFile } from "./config.ts";
 import { Declarations } from "./declarations.ts";
 import { Fold } from "./fold.ts";
+import { Calibrations } from "./frontier/calibrations.ts";
+import { GroupFrontiers } from "./frontier/group-frontiers.ts";
 import { Ingest } from "./ingest.ts";
 import { LiveUpdates } from "./live-updates.ts";
 import type { ConfiguredTrackers } from "./outbox/configured-tracker.ts";
@@ -96,6 +98,7 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
     },
   });
   const declarations = new Declarations(store, fold, trackers, config.limits.runs);
+  const frontiers = new GroupFrontiers(store);
   const context: CollectorContext = {
     store,
     fold,
@@ -103,6 +106,8 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
     declarations,
     view,
     panels,
+    frontiers,
+    calibrations: new Calibrations(store, frontiers),
     live,
     metrics,
     trackers,

@@ -1,3 +1,4 @@
+import { toWireFrontier } from "@noisescale/server";
 import {
   criticalBatchSizePowerLaw,
   type FittedFrontier,
@@ -32,31 +33,7 @@ export function fitTargets(rows: readonly SweepRow[]): FrontierFits {
 /** As programs read it; null where the runs set no end, or there is no power law. */
 export function frontierJson({ fits, unfitted, powerLaw }: FrontierFits): object {
   return {
-    targets: fits.map((fit) => ({
-      target: fit.target,
-      min_steps: fit.minSteps,
-      min_steps_low: fit.minStepsLow ?? null,
-      min_steps_high: fit.minStepsHigh ?? null,
-      min_units: fit.minUnits,
-      min_units_low: fit.minUnitsLow ?? null,
-      min_units_high: fit.minUnitsHigh ?? null,
-      critical_batch_size: fit.criticalBatchSize,
-      critical_batch_size_low: fit.criticalBatchSizeLow ?? null,
-      critical_batch_size_high: fit.criticalBatchSizeHigh ?? null,
-      rms_log_residual: fit.rmsLogResidual,
-      runs: fit.runs,
-      censored: fit.points
-        .filter(({ neverReached }) => neverReached > 0)
-        .map((point) => ({
-          batch_size: point.batchSize,
-          learning_rate: point.learningRate ?? null,
-          runs: point.steps.length + point.neverReached,
-          never_reached: point.neverReached,
-          left_out: point.leftOut,
-        })),
-      intervals: fit.intervals,
-      warnings: fit.warnings,
-    })),
+    targets: fits.map((fit) => toWireFrontier(fit.target, fit)),
     power_law: powerLaw.fitted
       ? {
           critical_batch_size_at_one: powerLaw.criticalBatchSizeAtOne,

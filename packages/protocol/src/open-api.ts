@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import { eventResultSchema, runEventSchema } from "./event.ts";
+import { calibrationRequestSchema, calibrationSchema, groupFrontierSchema, runFrontierSchema } from "./frontier.ts";
 import { toJsonSchema } from "./json-schema.ts";
 import { measurementSchema } from "./measurement.ts";
 import { problemSchema } from "./problem.ts";
@@ -24,10 +25,12 @@ const runParameter: Json = {
   schema: { type: "string", pattern: "^[A-Za-z0-9._-]{1,128}$" },
 };
 
-const queryParameter = (name: string, description: string, schema: Json): Json => ({
+const pathParameter = (name: string): Json => ({ ...runParameter, name });
+
+const queryParameter = (name: string, description: string, schema: Json, required = false): Json => ({
   name,
   in: "query",
-  required: false,
+  required,
   description,
   schema,
 });
@@ -62,6 +65,10 @@ const schemas: Readonly<Record<string, readonly [z.ZodType, "input" | "output"]>
   Series: [seriesSchema, "output"],
   RunList: [runListSchema, "output"],
   RunDetail: [runDetailSchema, "output"],
+  GroupFrontier: [groupFrontierSchema, "output"],
+  RunFrontier: [runFrontierSchema, "output"],
+  CalibrationRequest: [calibrationRequestSchema, "input"],
+  Calibration: [calibrationSchema, "output"],
   Problem: [problemSchema, "output"],
 };
 
@@ -180,6 +187,57 @@ const paths: Json = {
         },
         404: unknownRun,
       },
+    },
+  },
+  "/v1/runs/{run}/frontier": {
+    parameters: [runParameter],
+    get: {
+      summary: "The frontier predicted from this run, those fitted to its group so far, and its project's calibration",
+      responses: { 200: json("Frontiers", "RunFrontier"), 404: unknownRun },
+    },
+  },
+  "/v1/groups/{group}/frontier": {
+    parameters: [
+      pathParameter("group"),
+      queryParameter(
+        "target",
+        "`name<=value` or `name>=value`, of an evaluation; `loss<=value` is the smoothed training loss where no run evaluates a loss",
+        { type: "string" },
+        true,
+      ),
+      queryParameter("project", "Needed where several projects have a group by this name", { type: "string" }),
+    ],
+    get: {
+      summary: "Fit the frontier of the group's runs at a target, and keep it as a basis of their recommendations",
+      responses: {
+        200: json("The fitted frontier, and what each run gave", "GroupFrontier"),
+        400: notUnderstood,
+        404: problem("No run is in a group by this name"),
+        422: problem("These runs give no frontier: `detail` says why, `errors` what was wrong with each run"),
+      },
+    },
+  },
+  "/v1/projects/{project}/calibration": {
+    parameters: [pathParameter("project")],
+    get: {
+      summary: "B_crit/B_simple of the project",
+      responses: { 200: json("The calibration", "Calibration"), 404: problem("The project has none") },
+    },
+    put: {
+      summary:
+        "Make the calibration from a group's fitted frontier; the project's recommendations rest on it from then on",
+      requestBody: { required: true, content: { "application/json": { schema: reference("CalibrationRequest") } } },
+      responses: {
+        200: json("The calibration", "Calibration"),
+        400: notUnderstood,
+        404: problem("No run of the project is in a group by this name"),
+        422: problem("These runs give no frontier or no calibration: `detail` says why"),
+        415: wrongContentType,
+      },
+    },
+    delete: {
+      summary: "Forget the calibration",
+      responses: { 204: { description: "Forgotten" }, 404: problem("The project has none") },
     },
   },
   "/healthz": { get: { summary: "The process answers", responses: { 200: { description: "Alive" } } } },

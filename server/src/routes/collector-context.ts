@@ -3,6 +3,8 @@ import type { CollectorMetrics } from "../collector-metrics.ts";
 import type { CollectorLimits } from "../config.ts";
 import type { Declarations } from "../declarations.ts";
 import type { Fold } from "../fold.ts";
+import type { Calibrations } from "../frontier/calibrations.ts";
+import type { GroupFrontiers } from "../frontier/group-frontiers.ts";
 import type { Ingest } from "../ingest.ts";
 import type { LiveUpdates } from "../live-updates.ts";
 import type { ConfiguredTrackers } from "../outbox/configured-tracker.ts";
@@ -18,6 +20,8 @@ export interface CollectorContext {
   readonly declarations: Declarations;
   readonly view: RunView;
   readonly panels: RunPanels;
+  readonly frontiers: GroupFrontiers;
+  readonly calibrations: Calibrations;
   readonly live: LiveUpdates;
   readonly metrics: CollectorMetrics;
   readonly trackers: ConfiguredTrackers;

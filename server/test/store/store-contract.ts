@@ -1,8 +1,14 @@
-import { runDeclarationSchema } from "@noisescale/protocol";
+import {
+  type CalibrationAnswer,
+  type GroupFrontierAnswer,
+  measurementSchema,
+  runDeclarationSchema,
+} from "@noisescale/protocol";
 import { describe, expect, test } from "vitest";
+import { toRunMeasurement } from "../../src/run-measurement.ts";
 import { chunkRows, seriesRowWidth, stepColumn } from "../../src/series-row.ts";
 import type { RunRow, Store } from "../../src/store/store.ts";
-import { measurement } from "../measurement-source.ts";
+import { measurement, wireMeasurement } from "../measurement-source.ts";
 
 const declaration = runDeclarationSchema.parse({
   project: "p",
@@ -269,6 +275,133 @@ export function describeStore(name: string, harness: () => { open(): Promise<Sto
           expect(await transaction.claimDeliveries(id, "memory")).toEqual([]);
         });
         await store.close();
+      });
+    });
+
+    describe("frontiers", () => {
+      const evaluated = (step: number, attempt: number, evaluations: Readonly<Record<string, number>>) =>
+        toRunMeasurement(measurementSchema.parse({ ...wireMeasurement(step, attempt), evaluations }));
+      const all = async <T>(items: AsyncIterable<T>): Promise<T[]> => Array.fromAsync(items);
+
+      test("finds evaluations by name and attempt in order of step, whatever they are called, and deletes them with the run", async () => {
+        const store = await harness().open();
+        const { id } = await makeRun(store);
+        const other = await makeRun(store, "b");
+        const many = Array.from({ length: 4500 }, (_, step) => evaluated(step, 0, { loss: step / 2 }));
+        await store.transaction(async (transaction) => {
+          await transaction.insertMeasurements(other.id, [evaluated(0, 0, { foreign: 1 })]);
+          await transaction.insertMeasurements(id, [...many, evaluated(7, 3, { ["__proto__"]: 2, loss: -1 })]);
+          // Sent again, and again with another value: the first stands.
+          await transaction.insertMeasurements(id, [evaluated(0, 0, { loss: 0 }), evaluated(1, 0, { loss: 99 })]);
+        });
+        expect(await store.evaluationNames(id)).toEqual(["__proto__", "loss"]);
+        const found = await all(store.evaluations(id, "loss", 0, { from: 1, to: 4490 }));
+        expect(found).toHaveLength(4490);
+        expect([found[0], found.at(-1)]).toEqual([
+          { step: 1, value: 0.5 },
+          { step: 4490, value: 2245 },
+        ]);
+        expect(await all(store.evaluations(id, "__proto__", 3, everyStep))).toEqual([{ step: 7, value: 2 }]);
+        expect(await store.attemptStarts(id)).toEqual([
+          { attempt: 0, firstStep: 0 },
+          { attempt: 3, firstStep: 7 },
+        ]);
+        await store.transaction((transaction) => transaction.deleteRun(id));
+        expect(await store.evaluationNames(id)).toEqual([]);
+        expect(await store.evaluationNames(other.id)).toEqual(["foreign"]);
+        await store.close();
+      });
+
+      test("keeps one calibration a project and one frontier a group and target, for runs of the same unit", async () => {
+        const { open } = harness();
+        const store = await open();
+        const calibration: CalibrationAnswer = {
+          project: "p",
+          group: "g",
+          target: "loss<=1",
+          ratio: 0.2,
+          ratio_low: 0.1,
+          ratio_high: null,
+          critical_batch_size: 100,
+          critical_batch_size_low: null,
+          critical_batch_size_high: 200,
+          runs: [],
+          warnings: [],
+          time_ms: 1,
+        };
+        const frontier = (target: string, loss: number | null, critical: number): GroupFrontierAnswer => ({
+          project: "p",
+          group: "g",
+          unit: "token",
+          target,
+          source: "evaluation",
+          frontier: {
+            target: 1,
+            min_steps: 10,
+            min_steps_low: null,
+            min_steps_high: null,
+            min_units: 10 * critical,
+            min_units_low: null,
+            min_units_high: null,
+            critical_batch_size: critical,
+            critical_batch_size_low: critical / 2,
+            critical_batch_size_high: null,
+            rms_log_residual: 0.1,
+            runs: 5,
+            censored: [],
+            intervals: "residuals",
+            points: [],
+            warnings: [],
+          },
+          loss,
+          runs: [],
+          warnings: ["a warning"],
+          time_ms: 1,
+        });
+        await store.transaction(async (transaction) => {
+          await transaction.putCalibration({ ...calibration, ratio: 9 });
+          await transaction.putCalibration(calibration);
+          await transaction.putGroupFrontier(frontier("loss<=1", 1, 99));
+          await transaction.putGroupFrontier(frontier("loss<=1", 1, 100));
+          await transaction.putGroupFrontier(frontier("accuracy>=0.9", null, 50));
+        });
+        await store.close();
+        const again = await open();
+        expect(await again.calibration("p")).toEqual(calibration);
+        expect(await again.calibration("q")).toBeUndefined();
+        expect(await again.groupFrontiers("p", "g")).toEqual([
+          frontier("accuracy>=0.9", null, 50),
+          frontier("loss<=1", 1, 100),
+        ]);
+        const ratio = { ratio: 0.2, ratioLow: 0.1, ratioHigh: undefined };
+        // One whose loss is not known is near none.
+        expect(await again.measuredFrontiers("p", "g", "token")).toEqual({
+          calibration: ratio,
+          frontiers: [
+            {
+              target: "loss<=1",
+              loss: 1,
+              criticalBatchSize: 100,
+              criticalBatchSizeLow: 50,
+              criticalBatchSizeHigh: undefined,
+            },
+          ],
+        });
+        expect(await again.measuredFrontiers("p", "g", "example")).toEqual({ calibration: ratio, frontiers: [] });
+        expect(await again.measuredFrontiers("q", undefined, "token")).toEqual({
+          calibration: undefined,
+          frontiers: [],
+        });
+        await again.transaction(async (transaction) => {
+          expect(await transaction.deleteCalibration("p")).toBe(true);
+          expect(await transaction.deleteCalibration("p")).toBe(false);
+          await transaction.deleteGroupFrontier("p", "g", "loss<=1");
+          expect(await transaction.measuredFrontiers("p", "g", "token")).toEqual({
+            calibration: undefined,
+            frontiers: [],
+          });
+        });
+        await again.close();
       });
     });
   });
