@@ -1,4 +1,5 @@
 import { estimateText, type Unit, unitWords } from "@noisescale/charts";
+import type { CalibrationAnswer, GroupFrontierAnswer } from "@noisescale/protocol";
 import type { FrontierFits } from "./frontier-fits.ts";
 
 /** Fitted frontiers as a table with its notes, for a terminal. */
@@ -25,12 +26,6 @@ export function frontierText({ fits, powerLaw }: FrontierFits, unit: Unit): stri
     `${(100 * fit.rmsLogResidual).toPrecision(2)} %`,
     String(fit.runs),
   ]);
-  const widths = header.map((_, column) => Math.max(...[header, ...rows].map((row) => row[column]?.length ?? 0)));
-  const line = (row: readonly string[]): string =>
-    row
-      .map((cell, column) => cell.padStart(widths[column] ?? 0))
-      .join("  ")
-      .trimEnd();
   const notes = fits.flatMap((fit) => [
     ...fit.points
       .filter(({ leftOut }) => leftOut)
@@ -42,8 +37,7 @@ export function frontierText({ fits, powerLaw }: FrontierFits, unit: Unit): stri
   ]);
   const basis = new Set(fits.map(({ intervals }) => intervals));
   return [
-    line(header),
-    ...rows.map(line),
+    ...tableLines(header, rows, []),
     "",
     `In brackets: 95 % intervals, from ${[...basis].map((intervals) => (intervals === "seeds" ? "the seeds" : "the fit's residuals")).join(" or ")}. At the critical batch size both steps and ${unitWords[unit]} are twice the least.`,
     powerLaw.fitted
@@ -52,6 +46,51 @@ export function frontierText({ fits, powerLaw }: FrontierFits, unit: Unit): stri
     ...notes,
     "",
   ].join("\n");
+}
+
+/** What each run of a group gave to its frontier. */
+export function groupText({ target, group, runs, warnings }: GroupFrontierAnswer): string {
+  const rows = runs.map(({ run, batch_size, steps, learning_rate, used, remark }) =>
+    [
+      run,
+      batch_size === null ? "–" : estimateText(batch_size),
+      steps === null ? "–" : estimateText(steps),
+      learning_rate === null ? "–" : String(learning_rate),
+      remark ?? (used ? "" : "not used"),
+    ].map(String),
+  );
+  return [
+    `Runs of group ${group} to ${target}:`,
+    ...tableLines(["run", "batch size", "steps", "rate", ""], rows, [0, 4]),
+    ...warnings,
+    "",
+  ].join("\n");
+}
+
+/** B_crit/B_simple of a project. */
+export function calibrationText({ project, ratio, ratio_low: low, ratio_high: high, runs }: CalibrationAnswer): string {
+  return [
+    `Calibration of project ${project}: critical batch size = ${estimateText(ratio)} × B_simple, 95 % for the next run ${range(low ?? undefined, high ?? undefined)}, from ${runs.length} runs.`,
+    "The project's recommendations rest on it wherever no fitted frontier is near.",
+    "",
+  ].join("\n");
+}
+
+/** Columns in line. @param left - those that begin at the left */
+function tableLines(
+  header: readonly string[],
+  rows: readonly (readonly string[])[],
+  left: readonly number[],
+): string[] {
+  const widths = header.map((_, column) => Math.max(...[header, ...rows].map((row) => row[column]?.length ?? 0)));
+  return [header, ...rows].map((row) =>
+    row
+      .map((cell, column) =>
+        left.includes(column) ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0),
+      )
+      .join("  ")
+      .trimEnd(),
+  );
 }
 
 function range(low: number | undefined, high: number | undefined): string {

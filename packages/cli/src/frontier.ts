@@ -2,10 +2,18 @@ import { writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { panelsOfSweep, type SweepData } from "@noisescale/charts";
 import { type Unit, unitSchema } from "@noisescale/protocol";
+import { fromWireFrontier } from "@noisescale/server";
+import { criticalBatchSizePowerLaw } from "@noisescale/statistics";
 import { type Command, type CommandArguments, CommandError, type Terminal, textOption, UsageError } from "./command.ts";
 import { type FrontierFits, fitTargets, frontierJson } from "./frontier-fits.ts";
 import { showFrontier } from "./frontier-report.ts";
-import { frontierText } from "./frontier-text.ts";
+import { calibrationText, frontierText, groupText } from "./frontier-text.ts";
+import {
+  askGroupFrontiers,
+  type GroupFrontierRequest,
+  groupFrontierRequest,
+  makeCalibration,
+} from "./group-frontier.ts";
 import { readSweepFile } from "./sweep-file.ts";
 import { metricTargets, openTracker, readTrackedSweep } from "./tracker-sweep.ts";
 
@@ -14,6 +22,7 @@ export const frontier: Command = {
   summary: "critical batch size from a sweep over batch sizes",
   help: `Usage: noisescale frontier FILE [--json] [--html FILE] [--png FILE] [--loss-png FILE] [--unit UNIT]
        noisescale frontier --tracker NAME --experiment EXPERIMENT --target METRIC<=VALUE [the same]
+       noisescale frontier --collector URL --group NAME --target TARGET[,TARGET…] [--project NAME] [--calibrate]
 
 Fits steps = S_min·(1 + B_crit/batch size) to each target of a sweep. FILE is CSV, or - for standard input:
 
@@ -33,6 +42,17 @@ steps. What was fitted is shown there as a run of its own, which is used again t
   --learning-rate-param PARAM parameter that holds the learning rate (learning_rate)
   --config FILE               the collector's configuration (noisescale.config.json, where there is one)
   --no-show                   leave the tracker as it is
+
+With --collector, it fits the runs of a group to the step at which each first met TARGET: "name<=value" of an evaluation
+that they report, or "name>=value" for an accuracy; "loss<=value" is the smoothed training loss where none evaluates a loss.
+The collector keeps the frontier: the group's recommendations rest on it while their loss is near.
+
+  --collector URL             its address
+  --group NAME                as the runs declare it
+  --target TARGET             one, or several with commas
+  --project NAME              where several projects have a group by this name
+  --calibrate                 also make the project's calibration, B_crit/B_simple, from this frontier: its runs'
+                              recommendations rest on it wherever no frontier is near
 
   --json            one JSON object, in place of the table
   --html FILE       a page with the panels: frontiers, and critical batch size against loss
@@ -54,13 +74,23 @@ Exit code 1 where a target cannot be fitted; the others are still answered.`,
     "learning-rate-param": { type: "string" },
     config: { type: "string" },
     "no-show": { type: "boolean" },
+    collector: { type: "string" },
+    group: { type: "string" },
+    project: { type: "string" },
+    calibrate: { type: "boolean" },
   },
   async run(arguments_, terminal) {
     const [file, unexpected] = arguments_.positionals;
     const tracker = textOption(arguments_, "tracker");
+    const request = groupFrontierRequest(arguments_);
+    if (request !== undefined) {
+      if (file !== undefined || tracker !== undefined)
+        throw new UsageError("name a FILE, a --tracker or a --collector");
+      return showGroup(request, arguments_, terminal);
+    }
     if (unexpected !== undefined) throw new UsageError(`unexpected ${JSON.stringify(unexpected)}`);
     if ((file === undefined) === (tracker === undefined)) {
-      throw new UsageError("name a FILE (or - for standard input), or a --tracker");
+      throw new UsageError("name a FILE (or - for standard input), a --tracker or a --collector");
     }
     const unit = unitOption(arguments_);
     const answer = async (found: FrontierFits, name: string): Promise<SweepData | undefined> => {
@@ -120,6 +150,38 @@ async function fitTracked(
   } finally {
     await tracker.close();
   }
+}
+
+/** Asks a collector for the frontiers of a group, and shows them. */
+async function showGroup(
+  request: GroupFrontierRequest,
+  arguments_: CommandArguments,
+  terminal: Terminal,
+): Promise<void> {
+  if (arguments_.values["unit"] !== undefined) throw new UsageError("--unit is the runs' own with --collector");
+  const answers = await askGroupFrontiers(request);
+  const fitted = answers.filter((one) => "answer" in one).map(({ answer }) => answer);
+  const [first] = fitted;
+  if (first !== undefined) {
+    const fits = fitted.map(({ frontier: wire }) => fromWireFrontier(wire));
+    const powerLaw = criticalBatchSizePowerLaw(
+      fits.map(({ target, criticalBatchSize }) => ({ loss: target, criticalBatchSize })),
+    );
+    const calibration = request.calibrates ? await makeCalibration(request, first) : undefined;
+    const json = arguments_.values["json"] === true;
+    terminal.output.write(
+      json
+        ? `${JSON.stringify({ ...frontierJson({ fits, unfitted: [], powerLaw }), groups: fitted, ...(calibration && { calibration }) })}\n`
+        : [
+            frontierText({ fits, unfitted: [], powerLaw }, first.unit),
+            ...fitted.map(groupText),
+            ...(calibration === undefined ? [] : [calibrationText(calibration)]),
+          ].join("\n"),
+    );
+    await writePanels({ name: `group ${request.group}`, unit: first.unit, targets: fits, powerLaw }, arguments_);
+  }
+  const reasons = answers.flatMap((one) => ("reason" in one ? [one.reason] : []));
+  if (reasons.length > 0) throw new CommandError(reasons.join("\n  "));
 }
 
 /** Only where a picture is wanted is what draws it loaded. */

@@ -123,7 +123,7 @@ describe("noisescale frontier --tracker mlflow", () => {
 
   test.each([
     [["--tracker", "mlflow"], /--tracker needs --experiment/],
-    [["sweep.csv", "--tracker", "mlflow"], /name a FILE .*or a --tracker/],
+    [["sweep.csv", "--tracker", "mlflow"], /name a FILE .*a --tracker or a --collector/],
     [[...sweep.slice(1), "--target", "loss"], /--target must be such as/],
     [[...sweep.slice(1), "--target", "a<=1,b<=1"], /one metric/],
   ])("takes %j for wrong usage", async (options, message) => {
