@@ -1,6 +1,7 @@
 import express, { type Express } from "express";
 import { hostGuard } from "./host-guard.ts";
 import { notFound, problemResponse } from "./problem-response.ts";
+import { alertRoutes } from "./routes/alerts.ts";
 import type { CollectorContext } from "./routes/collector-context.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { frontierRoutes } from "./routes/frontiers.ts";
@@ -38,6 +39,7 @@ export function createApp(context: CollectorContext, { allowedHosts, publicUrl }
     seriesRoutes(context),
     frontierRoutes(context),
     panelRoutes(context),
+    alertRoutes(context),
     operationRoutes(context),
     pageRoutes(),
   );

@@ -7,6 +7,8 @@ export class CollectorMetrics {
   commitSeconds = 0;
   deliveries = 0;
   failedDeliveries = 0;
+  messages = 0;
+  failedMessages = 0;
 
   ingested(accepted: number, duplicates: number, rejected: number): void {
     this.accepted += accepted;
@@ -22,5 +24,10 @@ export class CollectorMetrics {
   delivered(succeeded: boolean): void {
     if (succeeded) this.deliveries += 1;
     else this.failedDeliveries += 1;
+  }
+
+  messageSent(succeeded: boolean): void {
+    if (succeeded) this.messages += 1;
+    else this.failedMessages += 1;
   }
 }

@@ -2,6 +2,9 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { type Logger, pino } from "pino";
+import { Alerts } from "./alerts/alerts.ts";
+import { SilenceWatch } from "./alerts/silence-watch.ts";
+import { WebhookWorker } from "./alerts/webhook-worker.ts";
 import { createApp } from "./app.ts";
 import { CollectorMetrics } from "./collector-metrics.ts";
 import { type CollectorConfigInput, parseConfig, readConfigFile } from "./config.ts";
@@ -63,7 +66,8 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
       : parseConfig(options.config, "The configuration", ".");
   const trackers = new Map([...(await config.openTrackers()), ...(options.trackers ?? [])]);
   const store = new SqliteStore(join(options.dataDirectory, "noisescale.sqlite"));
-  const fold = new Fold();
+  const { settings: alertSettings, webhooks } = config.alerts;
+  const fold = new Fold(alertSettings);
   const metrics = new CollectorMetrics();
   await refoldOutdated(store, fold, logger);
   await store.transaction(async (transaction) => {
@@ -85,11 +89,27 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
       new OutboxWorker(name, tracker, { store, fold, panels, logger, delivered }),
     ]),
   );
+  const webhookWorkers = [...webhooks].map(
+    ([name, webhook]) =>
+      new WebhookWorker(name, webhook, { store, logger, delivered: metrics.messageSent.bind(metrics) }),
+  );
   const wakeOutbox = (names: ReadonlySet<string>): void => {
     for (const name of names) workers.get(name)?.wake();
+    for (const worker of webhookWorkers) worker.wake();
   };
+  const alerts = new Alerts({ settings: alertSettings, trackers, webhooks, publicUrl: config.publicUrl });
+  const silence = new SilenceWatch({
+    store,
+    alerts,
+    logger,
+    raised: (run, names) => {
+      live.changed(run);
+      wakeOutbox(new Set(names));
+    },
+  });
   const ingest = new Ingest(store, fold, {
     trackers,
+    alerts,
     layerLimit: config.limits.layers,
     committed: (commit) => {
       metrics.committed(commit.durationMs);
@@ -111,6 +131,8 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
     live,
     metrics,
     trackers,
+    alerts,
+    webhooks,
     limits: config.limits,
     logger,
     wakeOutbox,
@@ -130,6 +152,8 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
     throw error;
   }
   for (const worker of workers.values()) worker.start();
+  for (const worker of webhookWorkers) worker.start();
+  silence.start();
   const url = `http://${host.includes(":") ? `[${host}]` : host}:${(server.address() as AddressInfo).port}`;
   logger.info({ url }, "collector ready");
 
@@ -142,7 +166,8 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
     await closed;
     clearTimeout(drained);
     await ingest.idle();
-    await Promise.all([...workers.values()].map((worker) => worker.finish(flushOnCloseMs)));
+    await silence.close();
+    await Promise.all([...workers.values(), ...webhookWorkers].map((worker) => worker.finish(flushOnCloseMs)));
     await Promise.all([...trackers.values()].map(({ tracker }) => tracker.close()));
     await renderer.close();
     await store.close();

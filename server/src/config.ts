@@ -3,10 +3,14 @@ import { dirname, resolve } from "node:path";
 import { defaultCollectorPort, fieldErrors, identifierSchema } from "@noisescale/protocol";
 import type { Tracker } from "@noisescale/tracker";
 import { z } from "zod";
+import {
+  type AlertsConfigInput,
+  alertsSchema,
+  type ConfiguredAlerts,
+  configuredAlerts,
+} from "./alerts/alert-config.ts";
 import type { ConfiguredTrackers } from "./outbox/configured-tracker.ts";
-
-/** A text, or the environment variable that holds it: a secret need not lie in a file. */
-export type Secret = string | { readonly env: string };
+import { type Secret, secretSchema } from "./secret.ts";
 
 export type TrackerConfigInput = {
   /** What a training job calls it. */
@@ -79,20 +83,11 @@ export interface CollectorConfigInput {
   readonly public_url?: string | undefined;
   /** Left out: `mlflow` where `MLFLOW_TRACKING_URI` is a server's address, `trackio` where `TRACKIO_SERVER_URL` is. */
   readonly trackers?: readonly TrackerConfigInput[] | undefined;
+  readonly alerts?: AlertsConfigInput | undefined;
   readonly limits?: { readonly [Limit in keyof CollectorLimits]?: number | undefined } | undefined;
 }
 
 const positive = z.number().int().positive();
-const secretSchema = z
-  .union([z.string().min(1), z.strictObject({ env: z.string().min(1) })], 'must be a text or {"env": name}')
-  .transform((secret, context) => {
-    if (typeof secret === "string") return secret;
-    const value = process.env[secret.env];
-    if (value !== undefined && value !== "") return value;
-    const message = `the environment variable ${secret.env} is not set`;
-    context.issues.push({ code: "custom", message, input: secret });
-    return z.NEVER;
-  });
 /** The address of a server, by default from the variable that the tracker's own client reads, or the public one. */
 const addressOr = (variable: string, publicAddress?: string) =>
   z
@@ -159,6 +154,7 @@ const configSchema = z.strictObject({
     .array(trackerSchema)
     .prefault(environmentTrackers)
     .refine((trackers) => new Set(trackers.map(({ name }) => name)).size === trackers.length, "names must differ"),
+  alerts: alertsSchema.prefault({}),
   limits: z
     .strictObject({
       body_bytes: positive.default(16 * 1024 * 1024),
@@ -178,6 +174,7 @@ export interface CollectorConfig {
   readonly allowedHosts: readonly string[];
   readonly publicUrl: string | undefined;
   readonly limits: CollectorLimits;
+  readonly alerts: ConfiguredAlerts;
   /** Makes the configured trackers; a plugin is loaded only where it is used. */
   openTrackers(): Promise<ConfiguredTrackers>;
 }
@@ -202,13 +199,14 @@ export function parseConfig(input: unknown, source: string, folder: string): Col
     );
     throw new ConfigError(`${source} is not understood: ${places.join("; ")}`);
   }
-  const { host, port, allowed_hosts: allowedHosts, public_url: publicUrl, trackers, limits } = parsed.data;
+  const { host, port, allowed_hosts: allowedHosts, public_url: publicUrl, trackers, alerts, limits } = parsed.data;
   return {
     host,
     port,
     allowedHosts,
     publicUrl: publicUrl?.replace(/\/$/, ""),
     limits,
+    alerts: configuredAlerts(alerts),
     openTrackers: async () => new Map(await Promise.all(trackers.map((tracker) => configured(tracker, folder)))),
   };
 }

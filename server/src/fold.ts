@@ -1,9 +1,20 @@
-import { RunEstimator, StateVersionError } from "@noisescale/statistics";
+import {
+  type MeasuredFrontiers,
+  type NoiseScale,
+  RunEstimator,
+  type RunPoint,
+  RunWatch,
+  StateVersionError,
+} from "@noisescale/statistics";
+import type { AlertDraft } from "./alerts/alert-draft.ts";
+import { recordAlerts } from "./alerts/alert-history.ts";
+import { type AlertSettings, alertSettings, type ProjectAlerts } from "./alerts/alert-settings.ts";
+import { changeDrafts } from "./alerts/change-drafts.ts";
 import { effectiveSegments, supersededFrom } from "./attempts.ts";
 import { type RunMeasurement, toObservation } from "./run-measurement.ts";
 import { toRunSettings } from "./run-settings.ts";
 import { seriesRowWidth, writeSeriesRow } from "./series-row.ts";
-import type { AttemptStart, FoldPosition, RunRow, StoreTransaction } from "./store/store.ts";
+import type { AlertRow, AttemptStart, FoldPosition, RunRow, StoreTransaction } from "./store/store.ts";
 
 /** Measurements between two checkpoints: what a late step costs at most. */
 export const checkpointEvery = 10_000;
@@ -20,20 +31,30 @@ const recentStates = 16;
 /** Those of many layers are too large to hold so many [bytes]. */
 const longestRecentState = 16_384;
 
-interface HeldFold {
-  readonly version: number;
+/** What a run's state holds: it depends on the measurements, the watch also on what was recommended at each of them. */
+interface RunState {
   readonly estimator: RunEstimator;
+  readonly watch: RunWatch;
+}
+
+interface HeldFold extends RunState {
+  readonly version: number;
   readonly attempts: readonly AttemptStart[];
   readonly recent: readonly FoldPosition[];
 }
+
+/** A place in the fold without its states. */
+type FoldPlace = Omit<FoldPosition, "state" | "watch">;
 
 /** What a fold changed. */
 export interface FoldResult {
   readonly estimator: RunEstimator;
   /** Undefined where the run has no measurement. */
-  readonly position: Omit<FoldPosition, "state"> | undefined;
+  readonly position: FoldPlace | undefined;
   /** Rows that this fold wrote at the end of the series; after a refold only the last one. */
   readonly rows: Float64Array;
+  /** Alerts that this fold raised and that are to be sent; they are in the run's history. */
+  readonly alerts: readonly AlertRow[];
 }
 
 /**
@@ -42,6 +63,12 @@ export interface FoldResult {
  */
 export class Fold {
   readonly #held = new Map<number, HeldFold>();
+  readonly #alerts: AlertSettings;
+
+  /** @param alerts - how each project's runs are watched */
+  constructor(alerts: AlertSettings = alertSettings({})) {
+    this.#alerts = alerts;
+  }
 
   /** Folds what was just inserted. @param inserted - new measurements of this run, in any order */
   async extend(transaction: StoreTransaction, run: RunRow, inserted: readonly RunMeasurement[]): Promise<FoldResult> {
@@ -53,14 +80,14 @@ export class Fold {
     const last = run.fold?.step ?? -1;
     const first = counted[0];
     if (first === undefined) {
-      return { estimator: held.estimator, position: run.fold, rows: new Float64Array(0) };
+      return { estimator: held.estimator, position: run.fold, rows: new Float64Array(0), alerts: [] };
     }
     this.forget(run.id);
-    if (first.step <= last) return this.#refold(transaction, run, attempts, first.step, held.recent);
+    if (first.step <= last) return this.#refold(transaction, run, attempts, first.step, held.recent, first.step);
 
-    const folding = new Folding(transaction, run.id, held.estimator, run.fold);
+    const folding = new Folding(transaction, run, await this.#watching(transaction, run), held, run.fold);
     for (const measurement of counted) await folding.add(measurement);
-    return this.#save(run, folding, attempts, held.recent);
+    return this.#save(run, folding, attempts, held.recent, { replayed: false, newsFrom: first.step });
   }
 
   /** The fold as it stands, with its last row; folded again where its state is of another version. */
@@ -68,20 +95,20 @@ export class Fold {
     const estimator = this.estimator(run);
     if (estimator === undefined) return this.rebuild(transaction, run);
     const last = run.fold === undefined ? undefined : await transaction.seriesRow(run.id, run.fold.measurements - 1);
-    return { estimator, position: run.fold, rows: last ?? new Float64Array(0) };
+    return { estimator, position: run.fold, rows: last ?? new Float64Array(0), alerts: [] };
   }
 
   /** Folds the run again from its measurements, without any state. */
   async rebuild(transaction: StoreTransaction, run: RunRow): Promise<FoldResult> {
     this.forget(run.id);
-    return this.#refold(transaction, run, await transaction.attemptStarts(run.id), 0, []);
+    return this.#refold(transaction, run, await transaction.attemptStarts(run.id), 0, [], Number.POSITIVE_INFINITY);
   }
 
   /** The run's estimator, from the store's state; undefined where that is of another version of the statistics. */
   estimator(run: RunRow): RunEstimator | undefined {
     const held = this.#held.get(run.id);
     if (held?.version === run.version) return held.estimator;
-    return readEstimator(run, run.fold?.state);
+    return readState(run, run.fold)?.estimator;
   }
 
   /** After a rollback what is held may be ahead of the store. */
@@ -96,9 +123,9 @@ export class Fold {
   async #load(transaction: StoreTransaction, run: RunRow): Promise<HeldFold | undefined> {
     const held = this.#held.get(run.id);
     if (held?.version === run.version) return held;
-    const estimator = readEstimator(run, run.fold?.state);
-    if (estimator === undefined) return undefined;
-    return { version: run.version, estimator, attempts: await transaction.attemptStarts(run.id), recent: [] };
+    const state = readState(run, run.fold);
+    if (state === undefined) return undefined;
+    return { version: run.version, ...state, attempts: await transaction.attemptStarts(run.id), recent: [] };
   }
 
   async #refold(
@@ -107,22 +134,29 @@ export class Fold {
     attempts: readonly AttemptStart[],
     fromStep: number,
     recent: readonly FoldPosition[],
+    newsFrom: number,
   ): Promise<FoldResult> {
     const before = recent.filter(({ step }) => step < fromStep);
     const found = before.at(-1) ?? (await transaction.checkpointBefore(run.id, fromStep));
-    const estimator = readEstimator(run, found?.state);
+    const state = readState(run, found);
     // A checkpoint of another version of the statistics: from the first measurement.
-    const checkpoint = estimator === undefined ? undefined : found;
+    const checkpoint = state === undefined ? undefined : found;
     await transaction.deleteCheckpointsFrom(run.id, checkpoint === undefined ? 0 : checkpoint.step + 1);
-    const folding = new Folding(transaction, run.id, estimator ?? newEstimator(run), checkpoint, refoldRowsHeld);
+    const watching = await this.#watching(transaction, run);
+    const folding = new Folding(transaction, run, watching, state ?? newState(run), checkpoint, refoldRowsHeld);
     await folding.truncate();
     for (const { attempt, from, to } of effectiveSegments(attempts, (checkpoint?.step ?? -1) + 1)) {
       for await (const measurement of transaction.measurements(run.id, attempt, { from, to })) {
         await folding.add(measurement);
       }
     }
-    const result = await this.#save(run, folding, attempts, before);
+    const result = await this.#save(run, folding, attempts, before, { replayed: true, newsFrom });
     return { ...result, rows: result.rows.subarray(-seriesRowWidth) };
+  }
+
+  async #watching(transaction: StoreTransaction, { declaration }: RunRow): Promise<Watching> {
+    const { project, group, unit } = declaration;
+    return { settings: this.#alerts(project), measured: await transaction.measuredFrontiers(project, group, unit) };
   }
 
   async #save(
@@ -130,9 +164,16 @@ export class Fold {
     folding: Folding,
     attempts: readonly AttemptStart[],
     recent: readonly FoldPosition[],
+    replay: Replay,
   ): Promise<FoldResult> {
-    const { result, saved } = await folding.save();
-    const held = { version: run.version + 1, estimator: result.estimator, attempts, recent: withRecent(recent, saved) };
+    const { result, watch, saved } = await folding.save(replay);
+    const held = {
+      version: run.version + 1,
+      estimator: result.estimator,
+      watch,
+      attempts,
+      recent: withRecent(recent, saved),
+    };
     this.#held.delete(run.id);
     this.#held.set(run.id, held);
     const oldest = this.#held.keys().next();
@@ -148,14 +189,27 @@ function withRecent(recent: readonly FoldPosition[], saved: FoldPosition | undef
   return [...recent, saved].slice(-recentStates);
 }
 
-function newEstimator(run: RunRow): RunEstimator {
-  return new RunEstimator(toRunSettings(run.declaration));
+/** What a run is watched by: its project's rules, and what sweeps say of its project and group now. */
+interface Watching {
+  readonly settings: ProjectAlerts;
+  readonly measured: MeasuredFrontiers;
 }
 
-function readEstimator(run: RunRow, state: Uint8Array | undefined): RunEstimator | undefined {
-  if (state === undefined) return newEstimator(run);
+/** Whether the fold goes over steps again, and from which step on what it finds is news. */
+interface Replay {
+  readonly replayed: boolean;
+  readonly newsFrom: number;
+}
+
+function newState(run: RunRow): RunState {
+  return { estimator: new RunEstimator(toRunSettings(run.declaration)), watch: new RunWatch() };
+}
+
+function readState(run: RunRow, position: FoldPosition | undefined): RunState | undefined {
+  if (position === undefined) return newState(run);
   try {
-    return RunEstimator.deserialize(state, toRunSettings(run.declaration));
+    const estimator = RunEstimator.deserialize(position.state, toRunSettings(run.declaration));
+    return { estimator, watch: RunWatch.deserialize(position.watch) };
   } catch (error) {
     if (error instanceof StateVersionError) return undefined;
     throw error;
@@ -177,36 +231,46 @@ function withAttempts(known: readonly AttemptStart[], inserted: readonly RunMeas
 /** One pass over measurements in order of step. */
 class Folding {
   readonly #transaction: StoreTransaction;
-  readonly #runId: number;
+  readonly #run: RunRow;
+  readonly #watching: Watching;
   readonly #estimator: RunEstimator;
+  readonly #watch: RunWatch;
+  readonly #after: number;
   readonly #rowsHeld: number;
-  #position: Omit<FoldPosition, "state"> | undefined;
+  readonly #drafts: AlertDraft[] = [];
+  readonly #plain = (horizon: number): NoiseScale => this.#estimator.plain(horizon);
+  #position: FoldPlace | undefined;
   #rows = new Float64Array(64 * seriesRowWidth);
   #count = 0;
 
   constructor(
     transaction: StoreTransaction,
-    runId: number,
-    estimator: RunEstimator,
-    start: Omit<FoldPosition, "state"> | undefined,
+    run: RunRow,
+    watching: Watching,
+    { estimator, watch }: RunState,
+    start: FoldPlace | undefined,
     rowsHeld = Number.POSITIVE_INFINITY,
   ) {
     this.#transaction = transaction;
-    this.#runId = runId;
+    this.#run = run;
+    this.#watching = watching;
     this.#estimator = estimator;
+    this.#watch = watch;
     this.#position = start;
+    this.#after = start?.step ?? -1;
     this.#rowsHeld = rowsHeld;
   }
 
   /** Removes the series' rows after the start. */
   async truncate(): Promise<void> {
-    await this.#transaction.writeSeries(this.#runId, this.#position?.measurements ?? 0, new Float64Array(0));
+    await this.#transaction.writeSeries(this.#run.id, this.#position?.measurements ?? 0, new Float64Array(0));
   }
 
   async add(measurement: RunMeasurement): Promise<void> {
     const before = this.#position;
     if (before !== undefined && before.attempt !== measurement.attempt) await this.#checkpoint(before);
     const point = this.#estimator.add(toObservation(measurement));
+    this.#look(point, measurement);
     if (this.#count * seriesRowWidth === this.#rows.length) {
       if (this.#count >= this.#rowsHeld) await this.#write();
       else this.#grow();
@@ -218,23 +282,44 @@ class Folding {
     if (this.#position.measurements % checkpointEvery === 0) await this.#checkpoint(this.#position);
   }
 
-  async save(): Promise<{ readonly result: FoldResult; readonly saved: FoldPosition | undefined }> {
+  async save(
+    replay: Replay,
+  ): Promise<{ readonly result: FoldResult; readonly watch: RunWatch; readonly saved: FoldPosition | undefined }> {
     const rows = this.#rows.slice(0, this.#count * seriesRowWidth);
     await this.#write();
     const position = this.#position;
-    const saved = position === undefined ? undefined : { ...position, state: this.#estimator.serialize() };
-    await this.#transaction.saveFold(this.#runId, saved);
-    return { result: { estimator: this.#estimator, position, rows }, saved };
+    const saved = position === undefined ? undefined : { ...position, ...this.#states() };
+    await this.#transaction.saveFold(this.#run.id, saved);
+    const found = { drafts: this.#drafts, after: this.#after, ...replay };
+    const alerts = await recordAlerts(this.#transaction, this.#run.id, found, this.#watching.settings);
+    return { result: { estimator: this.#estimator, position, rows, alerts }, watch: this.#watch, saved };
   }
 
-  async #checkpoint(position: Omit<FoldPosition, "state">): Promise<void> {
-    await this.#transaction.putCheckpoint(this.#runId, { ...position, state: this.#estimator.serialize() });
+  /** What the watch says of a point becomes messages at once: their numbers are those of this measurement. */
+  #look(point: RunPoint, { attempt, step, timeMs }: RunMeasurement): void {
+    const range = this.#estimator.recommendedRange(point, this.#watching.measured);
+    const changes = this.#watch.add(point, range, this.#plain, this.#watching.settings.watch);
+    const context = {
+      unit: this.#run.declaration.unit,
+      point,
+      recommendation: () => this.#estimator.estimate(this.#watching.measured).recommendation,
+      settings: this.#watching.settings,
+    };
+    this.#drafts.push(...changeDrafts(changes, { attempt, step, timeMs }, context));
+  }
+
+  #states(): Pick<FoldPosition, "state" | "watch"> {
+    return { state: this.#estimator.serialize(), watch: this.#watch.serialize() };
+  }
+
+  async #checkpoint(position: FoldPlace): Promise<void> {
+    await this.#transaction.putCheckpoint(this.#run.id, { ...position, ...this.#states() });
   }
 
   async #write(): Promise<void> {
     if (this.#count === 0) return;
     const first = (this.#position?.measurements ?? 0) - this.#count;
-    await this.#transaction.writeSeries(this.#runId, first, this.#rows.subarray(0, this.#count * seriesRowWidth));
+    await this.#transaction.writeSeries(this.#run.id, first, this.#rows.subarray(0, this.#count * seriesRowWidth));
     this.#count = 0;
   }
 

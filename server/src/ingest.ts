@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { BriefSnapshot, Rejection, Snapshot } from "@noisescale/protocol";
+import type { Alerts } from "./alerts/alerts.ts";
 import type { Fold } from "./fold.ts";
 import type { IndexedMeasurement } from "./ingest-check.ts";
 import { LayerLimit } from "./layer-limit.ts";
@@ -34,6 +35,7 @@ export interface IngestCommit {
 
 export interface IngestSettings {
   readonly trackers: ConfiguredTrackers;
+  readonly alerts: Alerts;
   /** Different layer names of one run. */
   readonly layerLimit: number;
   /** After each transaction. */
@@ -168,9 +170,10 @@ export class Ingest {
       }
       const { project, group, unit, dataset_units: datasetUnits } = run.declaration;
       const measured = await transaction.measuredFrontiers(project, group, unit);
-      for (const tracker of await makeDeliveries(transaction, run, result, this.#settings.trackers, Date.now())) {
-        trackers.add(tracker);
-      }
+      const { alerts } = this.#settings;
+      if (inserted.length > 0) await alerts.heard(transaction, run, result.position?.step ?? 0, Date.now());
+      const due = await makeDeliveries(transaction, run, result, this.#settings.trackers, Date.now());
+      for (const tracker of [...due, ...(await alerts.send(transaction, run, result.alerts))]) trackers.add(tracker);
       const events = await this.#store.eventCounts(run.id);
       const context = { run: name, unit, datasetUnits, attempt, timeMs: result.position?.timeMs ?? null, events };
       const estimate = result.estimator.estimate(measured);

@@ -15,9 +15,13 @@ export async function prometheusText(context: {
 }): Promise<string> {
   const { metrics, store, view, live } = context;
   const queues = await store.allQueues();
+  const webhooks = await store.webhookBacklogs();
+  const standing = Map.groupBy(await store.standingAlerts(), ({ runId }) => runId);
   const byRun = Map.groupBy(queues, ({ runId }) => runId);
   const rows = await store.listRuns();
-  const runs = await Promise.all(rows.map((run) => view.summary(run, byRun.get(run.id) ?? [])));
+  const runs = await Promise.all(
+    rows.map((run) => view.summary(run, byRun.get(run.id) ?? [], standing.get(run.id) ?? [])),
+  );
   const ofRuns = (value: (run: (typeof runs)[number]) => number | null): Sample[] =>
     runs.flatMap((run) => {
       const known = value(run);
@@ -43,6 +47,28 @@ export async function prometheusText(context: {
       [{ result: "sent" }, metrics.deliveries],
       [{ result: "failed" }, metrics.failedDeliveries],
     ]),
+    family("noisescale_webhook_messages_total", "counter", "Alerts to webhooks, by what became of them.", [
+      [{ result: "sent" }, metrics.messages],
+      [{ result: "failed" }, metrics.failedMessages],
+    ]),
+    family(
+      "noisescale_webhook_backlog",
+      "gauge",
+      "Alerts that a webhook has not taken.",
+      webhooks.map(({ webhook, waiting }) => [{ webhook }, waiting]),
+    ),
+    family(
+      "noisescale_webhook_refused",
+      "gauge",
+      "Alerts that a webhook refuses for good: /v1/alerts says why.",
+      webhooks.map(({ webhook, refused }) => [{ webhook }, refused]),
+    ),
+    family(
+      "noisescale_run_alerts",
+      "gauge",
+      "Alerts that last.",
+      rows.map((run) => [{ run: run.run, project: run.declaration.project }, standing.get(run.id)?.length ?? 0]),
+    ),
     family("noisescale_live_pages", "gauge", "Pages that watch a run live.", [[{}, live.connections]]),
     family("noisescale_runs", "gauge", "Runs that the store holds.", [[{}, runs.length]]),
     family(

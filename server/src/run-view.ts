@@ -1,16 +1,26 @@
-import { inProcessMode, type RunDetail, type RunSummary, type SeriesMetric, type Snapshot } from "@noisescale/protocol";
+import {
+  alertSeveritySchema,
+  inProcessMode,
+  type RunDetail,
+  type RunSummary,
+  type SeriesMetric,
+  type Snapshot,
+} from "@noisescale/protocol";
 import type { MeasuredFrontiers } from "@noisescale/statistics";
+import { toWireAlert } from "./alerts/wire-alert.ts";
 import type { Fold } from "./fold.ts";
 import { applyMeasuredFrontiers } from "./measured-rows.ts";
 import type { ConfiguredTrackers } from "./outbox/configured-tracker.ts";
 import { columnOf, seriesRowWidth, valueAt } from "./series-row.ts";
 import { toSnapshot } from "./snapshot.ts";
-import type { QueueRow, RunRow, Store } from "./store/store.ts";
+import type { AlertRow, QueueRow, RunRow, Store } from "./store/store.ts";
 
 const loggedInProcess = "the training process logs the numbers there itself; the collector pushes nothing";
 
 /** Values of a spark line. */
 const sparkValues = 64;
+/** Alerts in a run's detail. */
+const listedAlerts = 100;
 
 /** What the collector answers of a run, read from the store. */
 export class RunView {
@@ -24,7 +34,8 @@ export class RunView {
     this.#trackers = trackers;
   }
 
-  async summary(run: RunRow, queues?: readonly QueueRow[]): Promise<RunSummary> {
+  /** @param standing - the run's alerts that last */
+  async summary(run: RunRow, queues: readonly QueueRow[], standing: readonly AlertRow[]): Promise<RunSummary> {
     const count = run.fold?.measurements ?? 0;
     const rows = await this.#store.seriesRows(run.id, sparkIndexes(count));
     const measured = await this.measured(run);
@@ -47,13 +58,12 @@ export class RunView {
       recommended_batch_size: now("recommended_batch_size"),
       spark: rows.map((row) => valueAt(row, 0, columnOf("b_simple"))),
       trackers: [
-        ...(queues ?? (await this.#store.queues(run.id))).map((queue) =>
-          trackerState(queue, this.#trackers.has(queue.tracker)),
-        ),
+        ...queues.map((queue) => trackerState(queue, this.#trackers.has(queue.tracker))),
         ...(run.declaration.trackers ?? [])
           .filter(({ mode }) => mode === inProcessMode)
           .map(({ name }) => ({ name, url: null, backlog: 0, state: "in_process" as const, message: loggedInProcess })),
       ],
+      alert: gravest(standing),
     };
   }
 
@@ -64,8 +74,10 @@ export class RunView {
 
   async detail(run: RunRow): Promise<RunDetail> {
     const events = await this.#store.eventCounts(run.id);
+    const alerts = await this.#store.alerts({ run: run.run, limit: listedAlerts });
+    const standing = (await this.#store.standingAlerts()).filter(({ runId }) => runId === run.id);
     return {
-      ...(await this.summary(run)),
+      ...(await this.summary(run, await this.#store.queues(run.id), standing)),
       tags: Object.fromEntries(run.declaration.tags ?? []),
       events: events.map(({ kind, code, count, firstStep, lastStep }) => ({
         kind,
@@ -74,6 +86,7 @@ export class RunView {
         first_step: firstStep,
         last_step: lastStep,
       })),
+      alerts: alerts.map(toWireAlert),
     };
   }
 
@@ -93,6 +106,16 @@ export class RunView {
       events: await this.#store.eventCounts(run.id),
     });
   }
+}
+
+const severities = alertSeveritySchema.options;
+
+/** The gravest, of those of one severity the latest. @param standing - in order */
+function gravest(standing: readonly AlertRow[]): RunSummary["alert"] {
+  const [first] = standing.toSorted(
+    (one, other) => severities.indexOf(other.severity) - severities.indexOf(one.severity) || other.number - one.number,
+  );
+  return first === undefined ? null : { rule: first.rule, severity: first.severity, title: first.title };
 }
 
 /** Evenly spaced places of a series, its last among them. */

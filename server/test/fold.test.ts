@@ -3,6 +3,8 @@ import { DatabaseSync } from "node:sqlite";
 import { runDeclarationSchema } from "@noisescale/protocol";
 import { RunEstimator } from "@noisescale/statistics";
 import { expect, test } from "vitest";
+import { alertSettings } from "../src/alerts/alert-settings.ts";
+import { Alerts } from "../src/alerts/alerts.ts";
 import { Fold } from "../src/fold.ts";
 import { Ingest } from "../src/ingest.ts";
 import { refoldOutdated } from "../src/refold-outdated.ts";
@@ -22,7 +24,9 @@ interface Setup {
 async function setup(file = join(temporaryDirectory(), "store.sqlite")): Promise<Setup> {
   const store = new SqliteStore(file);
   const fold = new Fold();
-  const ingest = new Ingest(store, fold, { trackers: new Map(), layerLimit: 10, committed: () => undefined });
+  const trackers = new Map();
+  const alerts = new Alerts({ settings: alertSettings({}), trackers, webhooks: new Map(), publicUrl: undefined });
+  const ingest = new Ingest(store, fold, { trackers, alerts, layerLimit: 10, committed: () => undefined });
   if ((await store.findRun("a")) === undefined) {
     const declaration = runDeclarationSchema.parse({ project: "p" });
     await store.transaction((transaction) => transaction.createRun("a", declaration, 1));

@@ -1,13 +1,6 @@
 // How often a batch that is right draws a message on a stationary run, and how soon one that is 4× off does.
 // Usage: node --conditions=@noisescale/source test/bench/batch-size-decision.ts [runs a row] [measurements]
-import {
-  defaultWatchSettings,
-  type RunChange,
-  RunEstimator,
-  type RunSettings,
-  RunWatch,
-  steadyHorizon,
-} from "@noisescale/statistics";
+import { defaultWatchSettings, type RunChange, RunEstimator, type RunSettings, RunWatch } from "@noisescale/statistics";
 import { type Scatter, stationarySquares } from "./simulated-squares.ts";
 
 const [falseRuns = 40, longRun = 100_000] = process.argv.slice(2).map(Number);
@@ -39,12 +32,7 @@ function watch({ scatter, ratio }: Case, off: number, seed: number, measurements
   let step = 0;
   for (const squares of stationarySquares({ seed, measurements, bSimple, batchSize, parts, scatter })) {
     const point = estimator.add({ step, units: batchSize, ...squares });
-    const range = {
-      ...estimator.recommendedRange(point),
-      calibrated: true,
-      plain: () => estimator.recommendedRange(estimator.plain(steadyHorizon)),
-    };
-    for (const change of runWatch.add(point, range, plain, defaultWatchSettings)) {
+    for (const change of runWatch.add(point, estimator.recommendedRange(point), plain, defaultWatchSettings)) {
       told.push({ measurement: step + 1, change });
     }
     step += 1;

@@ -1,4 +1,15 @@
 export { defaultCollectorPort } from "./address.ts";
+export {
+  type Alert,
+  type AlertList,
+  type AlertMessage,
+  type AlertRule,
+  type AlertSeverity,
+  alertListSchema,
+  alertMessageSchema,
+  alertRuleSchema,
+  alertSeveritySchema,
+} from "./alert.ts";
 export { type EventResult, eventBatchSchema, eventResultSchema, type RunEvent, runEventSchema } from "./event.ts";
 export {
   type CalibrationAnswer,

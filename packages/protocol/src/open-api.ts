@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import { alertListSchema, alertMessageSchema } from "./alert.ts";
 import { eventResultSchema, runEventSchema } from "./event.ts";
 import { calibrationRequestSchema, calibrationSchema, groupFrontierSchema, runFrontierSchema } from "./frontier.ts";
 import { toJsonSchema } from "./json-schema.ts";
@@ -69,6 +70,8 @@ const schemas: Readonly<Record<string, readonly [z.ZodType, "input" | "output"]>
   RunFrontier: [runFrontierSchema, "output"],
   CalibrationRequest: [calibrationRequestSchema, "input"],
   Calibration: [calibrationSchema, "output"],
+  AlertList: [alertListSchema, "output"],
+  AlertMessage: [alertMessageSchema, "output"],
   Problem: [problemSchema, "output"],
 };
 
@@ -238,6 +241,21 @@ const paths: Json = {
     delete: {
       summary: "Forget the calibration",
       responses: { 204: { description: "Forgotten" }, 404: problem("The project has none") },
+    },
+  },
+  "/v1/alerts": {
+    parameters: [
+      queryParameter("project", "Of its runs alone", { type: "string" }),
+      queryParameter("run", "Of this run alone", { type: "string" }),
+      queryParameter("after", "From the first after the alert of this number on; without it the latest", {
+        type: "integer",
+        minimum: 0,
+      }),
+      queryParameter("limit", "Alerts at most", { type: "integer", minimum: 1, maximum: 1000, default: 100 }),
+    ],
+    get: {
+      summary: "Alerts that were raised, oldest first",
+      responses: { 200: json("Alerts, and the state of the webhooks", "AlertList"), 400: notUnderstood },
     },
   },
   "/healthz": { get: { summary: "The process answers", responses: { 200: { description: "Alive" } } } },

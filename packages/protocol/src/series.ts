@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { alertRuleSchema, alertSchema, alertSeveritySchema } from "./alert.ts";
 import { identifierSchema, unitSchema } from "./identifier.ts";
 
 /** Names of the columns that `GET …/series?metrics=` answers; the panels and trackers use the same names. */
@@ -66,6 +67,8 @@ export const runSummarySchema = z.strictObject({
       message: z.string().nullable(),
     }),
   ),
+  /** The gravest alert that lasts, of those of one severity the latest. */
+  alert: z.strictObject({ rule: alertRuleSchema, severity: alertSeveritySchema, title: z.string() }).nullable(),
 });
 export type RunSummary = z.infer<typeof runSummarySchema>;
 export const runListSchema = z.strictObject({ runs: z.array(runSummarySchema) });
@@ -83,5 +86,7 @@ export const runDetailSchema = runSummarySchema.extend({
       last_step: z.number(),
     }),
   ),
+  /** The latest 100, oldest first. */
+  alerts: z.array(alertSchema),
 });
 export type RunDetail = z.infer<typeof runDetailSchema>;

@@ -11,9 +11,9 @@ export interface BatchSizeRange {
 
 /** The recommendation as it is now. */
 export interface RecommendedRange extends BatchSizeRange {
-  /** A measured frontier stands behind it. */
-  readonly calibrated: boolean;
-  /** The same from the plain average of the last measurements; asked for only where the batch looks wasteful. */
+  /** It rests on B_simple alone, which no sweep was compared with: an indicator. */
+  readonly uncalibrated: boolean;
+  /** The same from B_simple's plain average over `steadyHorizon`; asked for only where the batch looks wasteful. */
   plain(): BatchSizeRange;
 }
 
@@ -23,6 +23,9 @@ export interface BatchSizeDecisionSettings {
   /** Measurements that a verdict has to lead by. */
   readonly dwell: number;
 }
+
+/** Measurements of the plain average that has to agree. */
+export const steadyHorizon = 200;
 
 /** A batch that was found wasteful is fine again only once it is inside the factor by this much. */
 const hysteresisFactor = 1.25;
@@ -38,8 +41,8 @@ const verdicts: readonly BatchSizeVerdict[] = ["fine", "too_large", "too_small"]
  */
 export class BatchSizeDecision {
   #dwell = new Dwell();
-  /** Whether the standing verdict was reached on a measured frontier: reached on one later, it is told again. */
-  #calibrated = false;
+  /** Whether the standing verdict rests on an indicator: it is told again once it rests on more. */
+  #uncalibrated = false;
 
   get verdict(): BatchSizeVerdict {
     return verdicts[this.#dwell.standing] as BatchSizeVerdict;
@@ -47,24 +50,24 @@ export class BatchSizeDecision {
 
   /**
    * @param batchSize - units of the step
-   * @returns whether the verdict is a new one, or newly stands on a measured frontier
+   * @returns whether the verdict is a new one, or newly rests on more than an indicator
    */
   add(batchSize: number, recommended: RecommendedRange, { factor, dwell }: BatchSizeDecisionSettings): boolean {
     const changed = this.#dwell.add(verdicts.indexOf(this.#verdictOf(batchSize, recommended, factor)), dwell);
-    const calibratedNow = recommended.calibrated && !this.#calibrated && this.verdict !== "fine";
-    if (changed || calibratedNow) this.#calibrated = recommended.calibrated;
-    return changed || calibratedNow;
+    const restsOnMore = this.#uncalibrated && !recommended.uncalibrated && this.verdict !== "fine";
+    if (changed || restsOnMore) this.#uncalibrated = recommended.uncalibrated;
+    return changed || restsOnMore;
   }
 
   write(writer: StateWriter): void {
     this.#dwell.write(writer);
-    writer.number(this.#calibrated ? 1 : 0);
+    writer.number(this.#uncalibrated ? 1 : 0);
   }
 
   static read(reader: StateReader): BatchSizeDecision {
     const read = new BatchSizeDecision();
     read.#dwell = Dwell.read(reader);
-    read.#calibrated = reader.number() === 1;
+    read.#uncalibrated = reader.number() === 1;
     return read;
   }
 

@@ -53,7 +53,7 @@ export {
   type RunPoint,
 } from "./run-estimator.ts";
 export type { RunSettings } from "./run-settings.ts";
-export { defaultWatchSettings, type RunChange, RunWatch, steadyHorizon, type WatchSettings } from "./run-watch.ts";
+export { defaultWatchSettings, type RunChange, RunWatch, type WatchSettings } from "./run-watch.ts";
 export { type SettingChange, settingChanges, type TrainingSettings } from "./setting-change.ts";
 export type { NoiseScaleInterval } from "./signal-loss.ts";
 export { SmoothedLoss } from "./smoothed-loss.ts";

@@ -1,4 +1,4 @@
-import type { BatchSizeRange } from "./batch-size-decision.ts";
+import { type BatchSizeRange, type RecommendedRange, steadyHorizon } from "./batch-size-decision.ts";
 import { efficiency } from "./critical-batch-size.ts";
 import { SignalFilter } from "./filter.ts";
 import { inverseNoiseScaleOfFilter, noiseScaleOfFilter } from "./filter-noise-scale.ts";
@@ -225,11 +225,19 @@ export class RunEstimator {
     return found.noiseScale();
   }
 
-  /** The recommended batch size at the ends of an interval of B_simple [units]. */
-  recommendedRange({ bSimpleLow, bSimpleHigh }: NoiseScale): BatchSizeRange {
-    const at = (bSimple: number | undefined): number | undefined =>
-      bSimple === undefined ? undefined : recommendedBatchSize(bSimple, this.#settings);
-    return { low: at(bSimpleLow), high: at(bSimpleHigh) };
+  /**
+   * The recommendation's interval after the last measurement, as a decision on the batch size needs it.
+   *
+   * @param point - what `add` answered last
+   * @param measured - what sweeps say of the run's project and group
+   */
+  recommendedRange(point: RunPoint, measured: MeasuredFrontiers = {}): RecommendedRange {
+    const basis = this.#basis(point, point, measured);
+    return {
+      ...this.#rangeOf(basis),
+      uncalibrated: basis.basis === "b_simple",
+      plain: () => this.#rangeOf(this.#basis(this.plain(steadyHorizon), point, measured)),
+    };
   }
 
   serialize(): Uint8Array {
@@ -344,6 +352,12 @@ export class RunEstimator {
       },
       measured,
     );
+  }
+
+  #rangeOf({ low, high }: CriticalBatchSize): BatchSizeRange {
+    const at = (criticalBatchSize: number | undefined): number | undefined =>
+      criticalBatchSize === undefined ? undefined : recommendedBatchSize(criticalBatchSize, this.#settings);
+    return { low: at(low), high: at(high) };
   }
 
   #smooth({ step, loss }: Observation): void {

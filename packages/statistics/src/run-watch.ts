@@ -1,4 +1,9 @@
-import { BatchSizeDecision, type BatchSizeVerdict, type RecommendedRange } from "./batch-size-decision.ts";
+import {
+  BatchSizeDecision,
+  type BatchSizeVerdict,
+  type RecommendedRange,
+  steadyHorizon,
+} from "./batch-size-decision.ts";
 import type { NoiseScale } from "./noise-scale.ts";
 import { NoiseScaleJump } from "./noise-scale-jump.ts";
 import type { RunPoint } from "./run-estimator.ts";
@@ -19,14 +24,13 @@ export const defaultWatchSettings: WatchSettings = { batchFactor: 2, jumpFactor:
 
 /** Something of a run is not as it was, and has been so for a while. */
 export type RunChange =
-  /** `calibrated`: the verdict stands on a measured frontier. */
-  | { readonly kind: "batch_size"; readonly verdict: BatchSizeVerdict; readonly calibrated: boolean }
+  /** `uncalibrated`: the verdict rests on an indicator. */
+  | { readonly kind: "batch_size"; readonly verdict: BatchSizeVerdict; readonly uncalibrated: boolean }
   /** `last`: what was known before it was lost. */
   | { readonly kind: "signal"; readonly state: "found" | "lost"; readonly last: NoiseScaleInterval | undefined }
   | { readonly kind: "jump"; readonly before: NoiseScaleInterval };
 
-/** Plain averages that have to agree: over what holds, and over what has just begun. */
-export const steadyHorizon = 200;
+/** Measurements of the plain average that has to agree on a jump, which has just begun. */
 const quickHorizon = 50;
 
 const nothing: readonly RunChange[] = [];
@@ -55,8 +59,8 @@ export class RunWatch {
     const heldBack = point.heldBack !== undefined;
     let changes = nothing;
     if (!heldBack && this.#batchSize.add(point.batchSize, recommended, { factor: batchFactor, dwell })) {
-      const { calibrated } = recommended;
-      changes = [...changes, { kind: "batch_size", verdict: this.#batchSize.verdict, calibrated }];
+      const { uncalibrated } = recommended;
+      changes = [...changes, { kind: "batch_size", verdict: this.#batchSize.verdict, uncalibrated }];
     }
     const signal = this.#signal.add(point, () => plain(steadyHorizon), dwell);
     if (signal !== undefined) changes = [...changes, { kind: "signal", state: signal, last: this.#signal.last }];
@@ -74,10 +78,10 @@ export class RunWatch {
     return writer.bytes();
   }
 
-  /** @throws StateVersionError where the bytes are of another version */
+  /** @throws StateVersionError where the bytes are of another version, or none */
   static deserialize(bytes: Uint8Array): RunWatch {
     const reader = new StateReader(bytes);
-    const version = reader.number();
+    const version = bytes.length === 0 ? 0 : reader.number();
     if (version !== RunWatch.stateVersion) {
       throw new StateVersionError(`watch version ${version} is not ${RunWatch.stateVersion}: fold the run again`);
     }

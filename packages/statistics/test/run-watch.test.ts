@@ -1,12 +1,5 @@
 import { expect, test } from "vitest";
-import {
-  defaultWatchSettings,
-  type RunChange,
-  RunEstimator,
-  type RunSettings,
-  RunWatch,
-  steadyHorizon,
-} from "../src/index.ts";
+import { defaultWatchSettings, type RunChange, RunEstimator, type RunSettings, RunWatch } from "../src/index.ts";
 import { observations, type SimulatedRun } from "./simulated-run.ts";
 
 interface Told {
@@ -34,11 +27,8 @@ function watch(run: WatchedRun): Told[] {
     const { step } = observation;
     const rate = learningRate === undefined ? {} : { learningRate: learningRate(step) };
     const point = estimator.add({ ...observation, ...rate });
-    const range = {
-      ...estimator.recommendedRange(point),
-      calibrated: calibrated(step),
-      plain: () => estimator.recommendedRange(estimator.plain(steadyHorizon)),
-    };
+    const calibration = { ratio: 1, ratioLow: 1, ratioHigh: 1 };
+    const range = estimator.recommendedRange(point, calibrated(step) ? { calibration } : {});
     const changes = runWatch.add(point, range, (horizon) => estimator.plain(horizon), defaultWatchSettings);
     return changes.map((change) => ({ measurement: i + 1, change }));
   });
@@ -64,7 +54,7 @@ test("a batch 4 times off is announced within 1000 measurements, in either direc
       [1024, "too_small"],
     ] as const) {
       const told = batchSizes(watch({ seed, steps: 1000, bSimple: () => bSimple }));
-      expect(told, `seed ${seed}, B_simple ${bSimple}`).toMatchObject([{ verdict, calibrated: true }]);
+      expect(told, `seed ${seed}, B_simple ${bSimple}`).toMatchObject([{ verdict, uncalibrated: false }]);
     }
   }
 });
@@ -91,11 +81,11 @@ test("the small batch at the end of each epoch neither draws a message nor holds
   expect(late).toMatchObject([{ verdict: "too_large" }]);
 });
 
-test("a verdict that comes to stand on a measured frontier is told again, once", () => {
+test("a verdict that comes to rest on more than an indicator is told again, once", () => {
   const told = batchSizes(watch({ seed: 6, steps: 1500, bSimple: () => 64, calibrated: (step) => step >= 900 }));
-  expect(told.map(({ verdict, calibrated }) => [verdict, calibrated])).toEqual([
-    ["too_large", false],
+  expect(told.map(({ verdict, uncalibrated }) => [verdict, uncalibrated])).toEqual([
     ["too_large", true],
+    ["too_large", false],
   ]);
   expect(told[1]?.measurement).toBe(901);
 });

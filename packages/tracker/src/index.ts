@@ -14,4 +14,4 @@ export type {
   TrackerRun,
 } from "./tracker.ts";
 export { TrackerError } from "./tracker-error.ts";
-export { type TrackerRequest, TrackerServer, type TrackerServerOptions } from "./tracker-server.ts";
+export { retryAfterSeconds, type TrackerRequest, TrackerServer, type TrackerServerOptions } from "./tracker-server.ts";

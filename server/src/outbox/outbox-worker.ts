@@ -7,6 +7,7 @@ import type { QueueRow, Store } from "../store/store.ts";
 import type { ConfiguredTracker } from "./configured-tracker.ts";
 import { makeDeliveries } from "./deliveries.ts";
 import { leaseOwner } from "./lease-owner.ts";
+import { retryWaitMs } from "./retry-wait.ts";
 
 /** How often a sender looks for what is due without being woken [ms]. */
 const lookEveryMs = 1000;
@@ -14,12 +15,6 @@ const lookEveryMs = 1000;
 const leaseMs = 5 * 60_000;
 /** A send that takes longer counts as failed [ms]. */
 const sendTimeoutMs = 2 * 60_000;
-const firstRetryMs = 1000;
-/** Whatever a tracker asks for: one that answers "at once" is not asked without pause. */
-const shortestRetryMs = 250;
-const longestRetryMs = 5 * 60_000;
-/** A tracker's own wish beyond this is not believed. */
-const longestWishMs = 60 * 60_000;
 /** Runs of the tracker that stay open. */
 const openRunsHeld = 64;
 
@@ -145,12 +140,15 @@ export class OutboxWorker {
     const { queue, rows } = claimed;
     try {
       const final = rows.some((row) => row.final);
-      const extras = await this.#extras(queue, final);
+      const alerts = rows.flatMap((row) => row.alerts);
+      // A note that lags behind its alerts would contradict them.
+      const extras = await this.#extras(queue, final || alerts.length > 0);
       const ended = final ? await this.#ended(queue) : undefined;
       if (this.#abandoned) return false;
       const delivery: Delivery = {
         points: rows.flatMap(({ points }) => points),
         panels: [],
+        ...(alerts.length > 0 && { alerts }),
         ...extras?.parts,
         ...(ended && { ended }),
       };
@@ -182,11 +180,11 @@ export class OutboxWorker {
   /** Panels and note, where they are due. */
   async #extras(
     queue: QueueRow,
-    final: boolean,
+    now: boolean,
   ): Promise<{ readonly parts: Pick<Delivery, "panels" | "note">; readonly madeMs: number } | undefined> {
     const { capabilities } = this.#configured.tracker;
     const madeMs = Date.now();
-    if (!final && madeMs - queue.panelsMs < capabilities.pushPanelsEverySeconds * 1000) return undefined;
+    if (!now && madeMs - queue.panelsMs < capabilities.pushPanelsEverySeconds * 1000) return undefined;
     if (capabilities.panels.length === 0 && !capabilities.note) return undefined;
     try {
       const parts = await this.#parts.panels.render(queue.run, capabilities);
@@ -230,10 +228,7 @@ export class OutboxWorker {
     const known = error instanceof TrackerError ? error : undefined;
     const parked = known !== undefined && !known.retryable;
     const message = error instanceof Error ? error.message : String(error);
-    const waitMs =
-      known?.retryAfterSeconds === undefined
-        ? retryWaitMs(queue.failures)
-        : Math.min(Math.max(known.retryAfterSeconds * 1000, shortestRetryMs), longestWishMs);
+    const waitMs = retryWaitMs(queue.failures, known?.retryAfterSeconds);
     logger.warn({ err: error, run: queue.run, tracker: this.#name, parked }, "delivery refused");
     // What a failed send leaves behind is not known: the next one starts from a fresh run and the stored position.
     await this.#drop(queue.runId).catch((closing: unknown) => {
@@ -248,12 +243,6 @@ export class OutboxWorker {
     );
     this.#parts.delivered(false);
   }
-}
-
-/** Doubles with every failure; jittered, so that many queues do not come back at once. */
-function retryWaitMs(failures: number): number {
-  const ceiling = Math.min(firstRetryMs * 2 ** failures, longestRetryMs);
-  return ceiling / 2 + (Math.random() * ceiling) / 2;
 }
 
 async function withTimeout<T>(work: Promise<T>, tracker: string): Promise<T> {

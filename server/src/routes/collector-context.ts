@@ -1,4 +1,6 @@
 import type { Logger } from "pino";
+import type { Alerts } from "../alerts/alerts.ts";
+import type { Webhooks } from "../alerts/webhook.ts";
 import type { CollectorMetrics } from "../collector-metrics.ts";
 import type { CollectorLimits } from "../config.ts";
 import type { Declarations } from "../declarations.ts";
@@ -25,8 +27,10 @@ export interface CollectorContext {
   readonly live: LiveUpdates;
   readonly metrics: CollectorMetrics;
   readonly trackers: ConfiguredTrackers;
+  readonly alerts: Alerts;
+  readonly webhooks: Webhooks;
   readonly limits: CollectorLimits;
   readonly logger: Logger;
-  /** Wakes the senders of these trackers. */
+  /** Wakes the senders of these trackers, and those of the webhooks. */
   wakeOutbox(trackers: ReadonlySet<string>): void;
 }

@@ -44,7 +44,7 @@ export function eventRoutes(context: CollectorContext): Router {
 
 /** Stores events; the end of the latest attempt ends the run, and its trackers are due their last points. */
 async function storeEvents(
-  { store, fold, trackers, wakeOutbox }: CollectorContext,
+  { store, fold, trackers, alerts, wakeOutbox }: CollectorContext,
   name: string,
   attempt: number,
   events: readonly RunEvent[],
@@ -53,11 +53,14 @@ async function storeEvents(
     const run = await transaction.lockRun(name);
     if (run === undefined) throw new UnknownRunError(name);
     const fresh = await transaction.insertEvents(run.id, attempt, events);
+    const alerted = await alerts.ofEvents(transaction, run, attempt, fresh);
     const end = fresh.findLast(({ kind }) => kind === "finished" || kind === "failed");
-    if (end === undefined || attempt < (run.fold?.attempt ?? 0)) return [];
+    if (end === undefined || attempt < (run.fold?.attempt ?? 0)) return alerted;
     await transaction.setState(run.id, end.kind === "failed" ? "failed" : "finished");
+    await alerts.heard(transaction, run, run.fold?.step ?? end.step, Date.now());
     const current = await fold.current(transaction, run);
-    return makeDeliveries(transaction, run, current, trackers, Date.now(), { final: true });
+    const due = await makeDeliveries(transaction, run, current, trackers, Date.now(), { final: true });
+    return [...alerted, ...due];
   });
   wakeOutbox(new Set(due));
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
-import type { Point } from "@noisescale/tracker";
+import type { Point, TrackerAlert } from "@noisescale/tracker";
+import { SqliteAlerts } from "./sqlite-alerts.ts";
 import { queueColumns, queueRow } from "./sqlite-rows.ts";
 import type { SqliteStatements } from "./sqlite-statements.ts";
 import type { MadeMarks, NewDelivery, OutboxRow, QueueRow, StoreTransaction } from "./store.ts";
@@ -17,6 +18,7 @@ type OutboxOperations = Pick<
   | "putQueues"
   | "queues"
   | "addDeliveries"
+  | "addAlertDelivery"
   | "leaseQueue"
   | "claimDeliveries"
   | "acknowledge"
@@ -25,11 +27,12 @@ type OutboxOperations = Pick<
   | "releaseLeases"
 >;
 
-/** The outbox's part of a transaction on SQLite. */
-export class SqliteOutbox implements OutboxOperations {
+/** The outbox's part of a transaction on SQLite, beside that of the alerts. */
+export class SqliteOutbox extends SqliteAlerts implements OutboxOperations {
   readonly #sql: SqliteStatements;
 
   constructor(sql: SqliteStatements) {
+    super(sql);
     this.#sql = sql;
   }
 
@@ -85,7 +88,7 @@ export class SqliteOutbox implements OutboxOperations {
         `DELETE FROM outbox WHERE id IN (
            SELECT id FROM (
              SELECT id, row_number() OVER (ORDER BY id DESC) AS place FROM outbox
-             WHERE run = ? AND tracker = ? AND claimed = 0 AND final = 0)
+             WHERE run = ? AND tracker = ? AND claimed = 0 AND final = 0 AND alerts IS NULL)
            WHERE place % 2 = 0)`,
         runId,
         tracker,
@@ -100,6 +103,15 @@ export class SqliteOutbox implements OutboxOperations {
       marks.layersTimeMs,
       runId,
       tracker,
+    );
+  }
+
+  async addAlertDelivery(runId: number, tracker: string, alerts: readonly TrackerAlert[]): Promise<void> {
+    this.#sql.run(
+      "INSERT INTO outbox (run, tracker, points, final, alerts) VALUES (?, ?, '[]', 0, ?)",
+      runId,
+      tracker,
+      JSON.stringify(alerts),
     );
   }
 
@@ -174,18 +186,21 @@ export class SqliteOutbox implements OutboxOperations {
 
   async unparkAll(): Promise<void> {
     this.#sql.run("UPDATE queues SET parked = 0, failures = 0, next_attempt_ms = 0");
+    this.#sql.run("UPDATE webhook_messages SET refused = 0, failures = 0, next_attempt_ms = 0");
   }
 
   async releaseLeases(isGone: (owner: string) => boolean): Promise<void> {
-    const rows = this.#sql.all("SELECT DISTINCT lease_owner AS owner FROM queues WHERE lease_owner IS NOT NULL");
-    for (const owner of rows.map((row) => String(row["owner"])).filter(isGone)) {
-      this.#sql.run("UPDATE queues SET lease_owner = NULL, lease_until_ms = 0 WHERE lease_owner = ?", owner);
+    for (const table of ["queues", "webhook_messages"]) {
+      const rows = this.#sql.all(`SELECT DISTINCT lease_owner AS owner FROM ${table} WHERE lease_owner IS NOT NULL`);
+      for (const owner of rows.map((row) => String(row["owner"])).filter(isGone)) {
+        this.#sql.run(`UPDATE ${table} SET lease_owner = NULL, lease_until_ms = 0 WHERE lease_owner = ?`, owner);
+      }
     }
   }
 
   #unclaimed(runId: number, tracker: string): number {
     const row = this.#sql.get(
-      "SELECT count(*) AS n FROM outbox WHERE run = ? AND tracker = ? AND claimed = 0 AND final = 0",
+      "SELECT count(*) AS n FROM outbox WHERE run = ? AND tracker = ? AND claimed = 0 AND final = 0 AND alerts IS NULL",
       runId,
       tracker,
     );
@@ -195,13 +210,14 @@ export class SqliteOutbox implements OutboxOperations {
   #claimed(runId: number, tracker: string): OutboxRow[] {
     return this.#sql
       .all(
-        "SELECT id, points, final FROM outbox WHERE run = ? AND tracker = ? AND claimed = 1 ORDER BY id",
+        "SELECT id, points, final, alerts FROM outbox WHERE run = ? AND tracker = ? AND claimed = 1 ORDER BY id",
         runId,
         tracker,
       )
       .map((row) => ({
         id: row["id"] as number,
         points: JSON.parse(row["points"] as string) as Point[],
+        alerts: row["alerts"] === null ? [] : (JSON.parse(row["alerts"] as string) as TrackerAlert[]),
         final: row["final"] === 1,
       }));
   }

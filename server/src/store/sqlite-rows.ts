@@ -1,7 +1,7 @@
 import type { SQLOutputValue } from "node:sqlite";
 import { type RunDeclaration, runDeclarationSchema } from "@noisescale/protocol";
 import type { RunMeasurement } from "../run-measurement.ts";
-import type { FoldPosition, QueueRow, RunRow, RunState } from "./store.ts";
+import type { AlertRow, FoldPosition, QueueRow, RunRow, RunState } from "./store.ts";
 
 export type Row = Record<string, SQLOutputValue>;
 
@@ -9,12 +9,14 @@ const text = (value: SQLOutputValue | undefined): string => value as string;
 const number = (value: SQLOutputValue | undefined): number => value as number;
 const maybe = (value: SQLOutputValue | undefined): number | null => value as number | null;
 
+const blob = (value: SQLOutputValue | undefined): Uint8Array => (value ?? new Uint8Array(0)) as Uint8Array;
+
 export function declarationText({ tags, ...rest }: RunDeclaration): string {
   return JSON.stringify({ ...rest, ...(tags === undefined ? {} : { tags: Object.fromEntries(tags) }) });
 }
 
 export const runColumns =
-  "id, run, declaration, state, created_ms, version, fold_attempt, fold_step, fold_time_ms, fold_measurements, fold_state";
+  "id, run, declaration, state, created_ms, version, fold_attempt, fold_step, fold_time_ms, fold_measurements, fold_state, fold_watch";
 
 export function runRow(row: Row): RunRow {
   return {
@@ -33,6 +35,7 @@ export function runRow(row: Row): RunRow {
             timeMs: number(row["fold_time_ms"]),
             measurements: number(row["fold_measurements"]),
             state: row["fold_state"] as Uint8Array,
+            watch: blob(row["fold_watch"]),
           },
   };
 }
@@ -44,6 +47,7 @@ export function checkpointRow(row: Row): FoldPosition {
     timeMs: number(row["time_ms"]),
     measurements: number(row["measurements"]),
     state: row["state"] as Uint8Array,
+    watch: blob(row["watch"]),
   };
 }
 
@@ -86,6 +90,24 @@ export function queueRow(row: Row): QueueRow {
     madeMeasurements: number(row["made_measurements"]),
     layersTimeMs: number(row["layers_time_ms"]),
     panelsMs: number(row["panels_ms"]),
+  };
+}
+
+export function alertRow(row: Row): AlertRow {
+  return {
+    number: number(row["number"]),
+    id: text(row["id"]),
+    runId: number(row["run"]),
+    attempt: number(row["attempt"]),
+    step: number(row["step"]),
+    timeMs: number(row["time_ms"]),
+    rule: text(row["rule"]) as AlertRow["rule"],
+    severity: text(row["severity"]) as AlertRow["severity"],
+    sent: row["sent"] === 1,
+    title: text(row["title"]),
+    text: text(row["text"]),
+    endedStep: maybe(row["ended_step"]),
+    endedTimeMs: maybe(row["ended_time_ms"]),
   };
 }
 

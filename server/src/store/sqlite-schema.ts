@@ -136,6 +136,48 @@ CREATE TABLE calibrations (
 ) STRICT, WITHOUT ROWID;
 `;
 
+/** Alerts: their history, what webhooks are due, those that wait for a tracker, and when a run was last heard of. */
+const alertTables = `
+ALTER TABLE runs ADD COLUMN fold_watch BLOB;
+ALTER TABLE runs ADD COLUMN arrived_ms REAL;
+CREATE INDEX runs_arrived ON runs (arrived_ms) WHERE state = 'live';
+ALTER TABLE checkpoints ADD COLUMN watch BLOB;
+ALTER TABLE outbox ADD COLUMN alerts TEXT;
+
+CREATE TABLE alerts (
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  run INTEGER NOT NULL,
+  id TEXT NOT NULL UNIQUE,
+  attempt INTEGER NOT NULL,
+  step INTEGER NOT NULL,
+  time_ms REAL NOT NULL,
+  rule TEXT NOT NULL,
+  severity TEXT NOT NULL,
+  sent INTEGER NOT NULL,
+  title TEXT NOT NULL,
+  text TEXT NOT NULL,
+  ended_step INTEGER,
+  ended_time_ms REAL
+) STRICT;
+CREATE INDEX alerts_run ON alerts (run, step);
+CREATE INDEX alerts_standing ON alerts (run, rule) WHERE ended_step IS NULL;
+
+CREATE TABLE webhook_messages (
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  run INTEGER NOT NULL,
+  webhook TEXT NOT NULL,
+  id TEXT NOT NULL,
+  body TEXT NOT NULL,
+  failures INTEGER NOT NULL DEFAULT 0,
+  next_attempt_ms REAL NOT NULL DEFAULT 0,
+  refused INTEGER NOT NULL DEFAULT 0,
+  message TEXT,
+  lease_owner TEXT,
+  lease_until_ms REAL NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX webhook_messages_queue ON webhook_messages (webhook, refused, number);
+`;
+
 /**
  * In order. A new database takes all of them, an older one those after its own version, so that what users stored is kept:
  * append, and never change one that was published.
@@ -143,6 +185,7 @@ CREATE TABLE calibrations (
 export const migrations: readonly Migration[] = [
   { version: 2, statements: firstTables },
   { version: 3, statements: frontierTables },
+  { version: 4, statements: alertTables },
 ];
 
 /** Tables that hold a run's rows under its id. */
@@ -154,4 +197,6 @@ export const runTables = [
   "events",
   "queues",
   "outbox",
+  "alerts",
+  "webhook_messages",
 ] as const;

@@ -16,19 +16,24 @@ import {
   readMeasuredFrontiers,
 } from "./sqlite-frontiers.ts";
 import { dueQueues } from "./sqlite-outbox.ts";
-import { measurementRow, numbersOf, queueColumns, queueRow, runColumns, runRow } from "./sqlite-rows.ts";
+import { alertRow, measurementRow, numbersOf, queueColumns, queueRow, runColumns, runRow } from "./sqlite-rows.ts";
 import { migrations } from "./sqlite-schema.ts";
 import { SqliteStatements } from "./sqlite-statements.ts";
 import { readSeriesRow, SqliteTransaction } from "./sqlite-transaction.ts";
 import type {
+  AlertQuery,
+  AlertRow,
   AttemptStart,
   Evaluation,
   EventCount,
+  ListedAlert,
   QueueRow,
   RunRow,
+  SilentRun,
   StepRange,
   Store,
   StoreTransaction,
+  WebhookBacklog,
 } from "./store.ts";
 
 /** Chunks read between two turns of the event loop, so that a long series holds up no other request. */
@@ -131,6 +136,61 @@ export class SqliteStore implements Store {
 
   async hasDueQueue(tracker: string, nowMs: number): Promise<boolean> {
     return this.#read.get(`SELECT 1 ${dueQueues} LIMIT 1`, tracker, nowMs, nowMs) !== undefined;
+  }
+
+  async alerts({ project, run, after, limit }: AlertQuery): Promise<readonly ListedAlert[]> {
+    const rows = this.#read.all(
+      `SELECT alerts.*, runs.run AS run_name, runs.declaration ->> 'project' AS project,
+         runs.declaration ->> 'name' AS name
+       FROM alerts JOIN runs ON runs.id = alerts.run
+       WHERE (?1 IS NULL OR runs.declaration ->> 'project' = ?1) AND (?2 IS NULL OR runs.run = ?2) AND number > ?3
+       ORDER BY number ${after === undefined ? "DESC" : "ASC"} LIMIT ?4`,
+      project ?? null,
+      run ?? null,
+      after ?? 0,
+      limit,
+    );
+    const found = rows.map((row) => ({
+      ...alertRow(row),
+      run: row["run_name"] as string,
+      project: row["project"] as string,
+      name: row["name"] as string | null,
+    }));
+    return after === undefined ? found.reverse() : found;
+  }
+
+  async standingAlerts(): Promise<readonly AlertRow[]> {
+    return this.#read.all("SELECT * FROM alerts WHERE ended_step IS NULL ORDER BY number").map(alertRow);
+  }
+
+  async webhookBacklogs(): Promise<readonly WebhookBacklog[]> {
+    return this.#read
+      .all(
+        `SELECT webhook, total(refused = 0) AS waiting, max(iif(refused = 0, failures, 0)) AS failures,
+           total(refused) AS refused, max(message) AS message FROM webhook_messages GROUP BY webhook ORDER BY webhook`,
+      )
+      .map((row) => ({
+        webhook: row["webhook"] as string,
+        waiting: row["waiting"] as number,
+        failures: row["failures"] as number,
+        refused: row["refused"] as number,
+        message: row["message"] as string | null,
+      }));
+  }
+
+  async silentRuns(arrivedMs: number): Promise<readonly SilentRun[]> {
+    return this.#read
+      .all(
+        `SELECT run, declaration ->> 'project' AS project, arrived_ms FROM runs WHERE state = 'live' AND arrived_ms <= ? AND fold_measurements > 0
+           AND NOT EXISTS (SELECT 1 FROM alerts WHERE alerts.run = runs.id AND rule = 'measurements-stopped'
+             AND ended_step IS NULL)`,
+        arrivedMs,
+      )
+      .map((row) => ({
+        run: row["run"] as string,
+        project: row["project"] as string,
+        arrivedMs: row["arrived_ms"] as number,
+      }));
   }
 
   async *series(runId: number, { from, to }: StepRange): AsyncIterable<SeriesChunk> {

@@ -80,6 +80,10 @@ export class SqliteTransaction extends SqliteOutbox implements StoreTransaction 
     this.#sql.run("UPDATE runs SET state = ? WHERE id = ?", state, runId);
   }
 
+  async setArrived(runId: number, nowMs: number): Promise<void> {
+    this.#sql.run("UPDATE runs SET arrived_ms = ? WHERE id = ?", nowMs, runId);
+  }
+
   async deleteRun(runId: number): Promise<void> {
     for (const table of runTables) this.#sql.run(`DELETE FROM ${table} WHERE run = ?`, runId);
     this.#sql.run("DELETE FROM runs WHERE id = ?", runId);
@@ -136,25 +140,28 @@ export class SqliteTransaction extends SqliteOutbox implements StoreTransaction 
   async saveFold(runId: number, fold: FoldPosition | undefined): Promise<void> {
     this.#sql.run(
       `UPDATE runs SET version = version + 1, fold_attempt = ?, fold_step = ?, fold_time_ms = ?, fold_measurements = ?,
-         fold_state = ? WHERE id = ?`,
+         fold_state = ?, fold_watch = ? WHERE id = ?`,
       fold?.attempt ?? null,
       fold?.step ?? null,
       fold?.timeMs ?? null,
       fold?.measurements ?? null,
       fold?.state ?? null,
+      fold?.watch ?? null,
       runId,
     );
   }
 
-  async putCheckpoint(runId: number, { step, attempt, timeMs, measurements, state }: FoldPosition): Promise<void> {
+  async putCheckpoint(runId: number, checkpoint: FoldPosition): Promise<void> {
+    const { step, attempt, timeMs, measurements, state, watch } = checkpoint;
     this.#sql.run(
-      "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?, ?, ?)",
+      "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?)",
       runId,
       step,
       attempt,
       timeMs,
       measurements,
       state,
+      watch,
     );
   }
 

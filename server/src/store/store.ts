@@ -1,6 +1,14 @@
-import type { CalibrationAnswer, GroupFrontierAnswer, RunDeclaration, RunEvent, Unit } from "@noisescale/protocol";
+import type {
+  AlertRule,
+  AlertSeverity,
+  CalibrationAnswer,
+  GroupFrontierAnswer,
+  RunDeclaration,
+  RunEvent,
+  Unit,
+} from "@noisescale/protocol";
 import type { MeasuredFrontiers } from "@noisescale/statistics";
-import type { Point } from "@noisescale/tracker";
+import type { Point, TrackerAlert } from "@noisescale/tracker";
 import type { RunMeasurement } from "../run-measurement.ts";
 import type { SeriesChunk } from "../series-row.ts";
 
@@ -16,6 +24,8 @@ export interface FoldPosition {
   readonly measurements: number;
   /** `RunEstimator.serialize()`. */
   readonly state: Uint8Array;
+  /** `RunWatch.serialize()`; empty where none was kept. */
+  readonly watch: Uint8Array;
 }
 
 export interface RunRow {
@@ -82,6 +92,7 @@ export interface QueueRow {
 export interface OutboxRow {
   readonly id: number;
   readonly points: readonly Point[];
+  readonly alerts: readonly TrackerAlert[];
   readonly final: boolean;
 }
 
@@ -96,6 +107,75 @@ export interface MadeMarks {
   readonly madeTimeMs: number;
   readonly madeMeasurements: number;
   readonly layersTimeMs: number;
+}
+
+/** An alert as it was raised. */
+export interface NewAlert {
+  readonly attempt: number;
+  readonly step: number;
+  /** Of the measurement or event that raised it, or of the collector's clock where nothing came [Unix ms]. */
+  readonly timeMs: number;
+  readonly rule: AlertRule;
+  readonly severity: AlertSeverity;
+  /** Whether it goes to trackers and webhooks. */
+  readonly sent: boolean;
+  readonly title: string;
+  readonly text: string;
+  /** When it ended; both null while it lasts. */
+  readonly endedStep: number | null;
+  readonly endedTimeMs: number | null;
+}
+
+export interface AlertRow extends NewAlert {
+  /** Place in the history, rising. */
+  readonly number: number;
+  /** `[0-9a-f]{32}` */
+  readonly id: string;
+  readonly runId: number;
+}
+
+/** An alert with its run. */
+export interface ListedAlert extends AlertRow {
+  readonly run: string;
+  readonly project: string;
+  readonly name: string | null;
+}
+
+export interface AlertQuery {
+  readonly project?: string | undefined;
+  readonly run?: string | undefined;
+  /** First after this number; left out: the latest. */
+  readonly after?: number | undefined;
+  readonly limit: number;
+}
+
+/** What one webhook is to be sent. Immutable but for how its delivery goes. */
+export interface WebhookMessageRow {
+  readonly number: number;
+  /** The alert's. */
+  readonly id: string;
+  readonly body: string;
+  /** Sends that failed. */
+  readonly failures: number;
+}
+
+export interface WebhookBacklog {
+  readonly webhook: string;
+  /** Messages that are not acknowledged, refused ones left out. */
+  readonly waiting: number;
+  /** Sends of the first of them that failed. */
+  readonly failures: number;
+  readonly refused: number;
+  /** Why the last send failed, or a message was refused. */
+  readonly message: string | null;
+}
+
+/** A live run that nothing was heard of for a while. */
+export interface SilentRun {
+  readonly run: string;
+  readonly project: string;
+  /** When its last measurements came, by the collector's clock [Unix ms]. */
+  readonly arrivedMs: number;
 }
 
 export interface StepRange {
@@ -150,6 +230,43 @@ export interface StoreTransaction {
   putCalibration(answer: CalibrationAnswer): Promise<void>;
   /** @returns whether there was one */
   deleteCalibration(project: string): Promise<boolean>;
+  /** The run was heard of now, by the collector's clock. */
+  setArrived(runId: number, nowMs: number): Promise<void>;
+
+  /** In order. */
+  insertAlerts(runId: number, alerts: readonly NewAlert[]): Promise<readonly AlertRow[]>;
+  /** Those that last, or lasted, or were raised after the step, in order. */
+  alertsReaching(runId: number, step: number): Promise<readonly AlertRow[]>;
+  /** The latest alert of a rule in an attempt. */
+  lastAlert(runId: number, attempt: number, rule: AlertRule): Promise<AlertRow | undefined>;
+  /** Until when it lasted; null: it lasts. */
+  setAlertEnd(
+    number: number,
+    ended: { readonly step: number; readonly timeMs: number; readonly text?: string } | null,
+  ): Promise<void>;
+  /** Ends the run's alerts of a rule that last. */
+  endAlerts(runId: number, rule: AlertRule, step: number, timeMs: number): Promise<void>;
+
+  /** Adds messages, each for one webhook. */
+  addWebhookMessages(
+    runId: number,
+    messages: readonly { readonly webhook: string; readonly id: string; readonly body: string }[],
+  ): Promise<void>;
+  /** The webhook's first message that waits, now leased; undefined where it is not due or another has it. */
+  leaseWebhookMessage(
+    webhook: string,
+    owner: string,
+    nowMs: number,
+    leaseUntilMs: number,
+  ): Promise<WebhookMessageRow | undefined>;
+  /** Ends the lease: the message was taken. */
+  acknowledgeWebhookMessage(number: number, owner: string): Promise<void>;
+  /** Ends the lease: the message stays, to be tried again or refused for good. */
+  refuseWebhookMessage(
+    number: number,
+    owner: string,
+    failure: { readonly message: string; readonly refused: boolean; readonly nextAttemptMs: number },
+  ): Promise<void>;
 
   /** Makes the run's queues those of its declaration: new ones start empty, kept ones are tried again, others go. */
   putQueues(runId: number, targets: ReadonlyMap<string, Readonly<Record<string, unknown>>>): Promise<void>;
@@ -162,6 +279,8 @@ export interface StoreTransaction {
     marks: MadeMarks,
     bound: number,
   ): Promise<void>;
+  /** Adds alerts to a queue; they are never thinned. */
+  addAlertDelivery(runId: number, tracker: string, alerts: readonly TrackerAlert[]): Promise<void>;
   /** The queue of this tracker that has waited longest, now leased; undefined where none is due. */
   leaseQueue(tracker: string, owner: string, nowMs: number, leaseUntilMs: number): Promise<QueueRow | undefined>;
   /** Claims the queue's deliveries, in order; those claimed before and not acknowledged come again, alone. */
@@ -180,7 +299,7 @@ export interface StoreTransaction {
     owner: string,
     failure: { readonly message: string; readonly parked: boolean; readonly nextAttemptMs: number },
   ): Promise<void>;
-  /** Every queue is tried at once, parked ones too: the configuration, or the tracker, may be another one now. */
+  /** Every queue and every webhook's message is tried at once, parked and refused ones too: the configuration, or the tracker, may be another one now. */
   unparkAll(): Promise<void>;
   /** Ends the leases of holders that are gone; what they had claimed is sent again. */
   releaseLeases(isGone: (owner: string) => boolean): Promise<void>;
@@ -200,6 +319,13 @@ export interface Store {
   overdueRuns(tracker: string, madeBeforeMs: number): Promise<readonly string[]>;
   /** Whether `leaseQueue` would find one. */
   hasDueQueue(tracker: string, nowMs: number): Promise<boolean>;
+  alerts(query: AlertQuery): Promise<readonly ListedAlert[]>;
+  /** Of every run, those that last. */
+  standingAlerts(): Promise<readonly AlertRow[]>;
+  /** Of those with a message left. */
+  webhookBacklogs(): Promise<readonly WebhookBacklog[]>;
+  /** Live runs with measurements that were last heard of at or before `arrivedMs` and have no alert of that. */
+  silentRuns(arrivedMs: number): Promise<readonly SilentRun[]>;
   /** Chunks of the series that overlap the range, in order. */
   series(runId: number, range: StepRange): AsyncIterable<SeriesChunk>;
   /** Upper bound of the rows in the range, without reading them. */

@@ -18,6 +18,7 @@ const run = (name: string, more: Partial<RunSummary> = {}): RunSummary => ({
   recommended_batch_size: null,
   spark: [],
   trackers: [],
+  alert: null,
   ...more,
 });
 const names = (runs: readonly RunSummary[]): string[] => runs.map((one) => one.run);

@@ -7,7 +7,7 @@ import {
 import { describe, expect, test } from "vitest";
 import { toRunMeasurement } from "../../src/run-measurement.ts";
 import { chunkRows, seriesRowWidth, stepColumn } from "../../src/series-row.ts";
-import type { RunRow, Store } from "../../src/store/store.ts";
+import type { AlertQuery, NewAlert, RunRow, Store } from "../../src/store/store.ts";
 import { measurement, wireMeasurement } from "../measurement-source.ts";
 
 const declaration = runDeclarationSchema.parse({
@@ -129,6 +129,7 @@ export function describeStore(name: string, harness: () => { open(): Promise<Sto
         timeMs: 7.5,
         measurements: step,
         state: new Uint8Array([step, 0, 255]),
+        watch: new Uint8Array([255, step]),
       });
       await store.transaction(async (transaction) => {
         await transaction.saveFold(id, at(30));
@@ -191,6 +192,138 @@ export function describeStore(name: string, harness: () => { open(): Promise<Sto
       await store.close();
     });
 
+    describe("alerts", () => {
+      const alert = (step: number, more: Partial<NewAlert> = {}): NewAlert => ({
+        attempt: 3,
+        step,
+        timeMs: 10 * step,
+        rule: "signal-lost",
+        severity: "warning",
+        sent: true,
+        title: `<img src=x onerror=alert(1)> ${step}`,
+        text: "naïve ≥ 310",
+        endedStep: null,
+        endedTimeMs: null,
+        ...more,
+      });
+      const ended = (step: number) => ({ endedStep: step, endedTimeMs: step });
+
+      test("gives the history back as it was raised, by number, project and run", async () => {
+        const { open } = harness();
+        const store = await open();
+        const { id } = await makeRun(store);
+        const other = await store.transaction((transaction) =>
+          transaction.createRun("b", runDeclarationSchema.parse({ project: "q", name: "The <b>" }), 6),
+        );
+        const made = await store.transaction(async (transaction) => [
+          ...(await transaction.insertAlerts(id, [alert(1), alert(2, ended(2))])),
+          ...(await transaction.insertAlerts(other.id, [alert(3)])),
+        ]);
+        expect(new Set(made.map((one) => one.id)).size).toBe(3);
+        for (const one of made) expect(one.id).toMatch(/^[0-9a-f]{32}$/);
+        const [first, second, third] = made.map(({ number }) => number) as [number, number, number];
+        expect([first, second, third].toSorted((x, y) => x - y)).toEqual([first, second, third]);
+        expect(await store.alerts({ limit: 9 })).toEqual([
+          { ...made[0], run: "a", project: "p", name: null },
+          { ...made[1], run: "a", project: "p", name: null },
+          { ...made[2], run: "b", project: "q", name: "The <b>" },
+        ]);
+        const numbers = async (query: Omit<AlertQuery, "limit">, limit = 9) =>
+          (await store.alerts({ ...query, limit })).map(({ number }) => number);
+        expect(await numbers({ project: "q" })).toEqual([third]);
+        expect(await numbers({ run: "a" })).toEqual([first, second]);
+        expect(await numbers({ after: first })).toEqual([second, third]);
+        expect(await numbers({ after: first }, 1)).toEqual([second]);
+        expect(await numbers({}, 2)).toEqual([second, third]);
+        expect((await store.standingAlerts()).map(({ number }) => number)).toEqual([first, third]);
+        await store.close();
+      });
+
+      test("finds those that reach beyond a step, and ends, reopens and ends them all", async () => {
+        const store = await harness().open();
+        const { id } = await makeRun(store);
+        await store.transaction(async (transaction) => {
+          const rows = await transaction.insertAlerts(id, [
+            alert(1, ended(4)),
+            alert(2, ended(9)),
+            alert(3),
+            alert(7, { ...ended(7), rule: "noise-scale-jumped" }),
+          ]);
+          const reaching = async (step: number) => (await transaction.alertsReaching(id, step)).map((row) => row.step);
+          expect(await reaching(5)).toEqual([2, 3, 7]);
+          expect(await reaching(-1)).toEqual([1, 2, 3, 7]);
+          await transaction.setAlertEnd(rows[1]?.number ?? 0, null);
+          await transaction.setAlertEnd(rows[2]?.number ?? 0, { step: 5, timeMs: 50, text: "another" });
+          expect(await transaction.alertsReaching(id, 8)).toMatchObject([{ step: 2, endedStep: null }]);
+          expect(await transaction.lastAlert(id, 3, "signal-lost")).toMatchObject({ step: 3, text: "another" });
+          expect(await transaction.lastAlert(id, 4, "signal-lost")).toBeUndefined();
+          await transaction.endAlerts(id, "noise-scale-jumped", 20, 200);
+          expect(await transaction.alertsReaching(id, 8)).toMatchObject([{ step: 2, endedStep: null }]);
+          await transaction.endAlerts(id, "signal-lost", 20, 200);
+          expect(await transaction.alertsReaching(id, 8)).toMatchObject([{ step: 2, endedStep: 20, endedTimeMs: 200 }]);
+        });
+        expect(await store.standingAlerts()).toEqual([]);
+        await store.close();
+      });
+
+      test("lists live runs that were last heard of long ago, once until they are heard of again", async () => {
+        const store = await harness().open();
+        const { id } = await makeRun(store);
+        const position = { attempt: 1, step: 3, timeMs: 7, measurements: 4 };
+        const fold = { ...position, state: new Uint8Array(1), watch: new Uint8Array(1) };
+        const silent = async () => (await store.silentRuns(100)).map(({ run, arrivedMs }) => [run, arrivedMs]);
+        const write = (work: Parameters<Store["transaction"]>[0]) => store.transaction(work);
+        await write((transaction) => transaction.saveFold(id, fold));
+        expect(await silent()).toEqual([]);
+        await write((transaction) => transaction.setArrived(id, 101));
+        expect(await silent()).toEqual([]);
+        await write((transaction) => transaction.setArrived(id, 100));
+        expect(await store.silentRuns(100)).toEqual([{ run: "a", project: "p", arrivedMs: 100 }]);
+        await write((transaction) => transaction.insertAlerts(id, [alert(3, { rule: "measurements-stopped" })]));
+        expect(await silent()).toEqual([]);
+        await write((transaction) => transaction.endAlerts(id, "measurements-stopped", 4, 1));
+        expect(await silent()).toEqual([["a", 100]]);
+        await write((transaction) => transaction.setState(id, "finished"));
+        expect(await silent()).toEqual([]);
+        await store.close();
+      });
+
+      test("keeps a webhook's messages in order, one sender at a time, until each is taken or refused for good", async () => {
+        const store = await harness().open();
+        const { id } = await makeRun(store);
+        const message = (webhook: string, n: number) => ({ webhook, id: `id-${n}`, body: `{"n": ${n}}` });
+        await store.transaction(async (transaction) => {
+          await transaction.addWebhookMessages(id, [message("ops", 1), message("slack", 1), message("ops", 2)]);
+          const first = await transaction.leaseWebhookMessage("ops", "one", 100, 200);
+          expect(first).toMatchObject({ id: "id-1", body: '{"n": 1}', failures: 0 });
+          expect(await transaction.leaseWebhookMessage("ops", "two", 150, 250)).toBeUndefined();
+          expect(await transaction.leaseWebhookMessage("slack", "two", 150, 250)).toMatchObject({ id: "id-1" });
+          const number = first?.number ?? 0;
+          // The first sender's lease has run out: its answer changes nothing.
+          expect(await transaction.leaseWebhookMessage("ops", "two", 200, 300)).toMatchObject({ number });
+          await transaction.acknowledgeWebhookMessage(number, "one");
+          const later = { message: "HTTP 503", refused: false, nextAttemptMs: 500 };
+          await transaction.refuseWebhookMessage(number, "two", later);
+          expect(await transaction.leaseWebhookMessage("ops", "two", 499, 600)).toBeUndefined();
+          expect(await transaction.leaseWebhookMessage("ops", "two", 500, 600)).toMatchObject({ number, failures: 1 });
+          await transaction.refuseWebhookMessage(number, "two", { ...later, message: "HTTP 400", refused: true });
+          expect(await transaction.leaseWebhookMessage("ops", "two", 500, 600)).toMatchObject({ id: "id-2" });
+        });
+        expect(await store.webhookBacklogs()).toEqual([
+          { webhook: "ops", waiting: 1, failures: 0, refused: 1, message: "HTTP 400" },
+          { webhook: "slack", waiting: 1, failures: 0, refused: 0, message: null },
+        ]);
+        await store.transaction(async (transaction) => {
+          await transaction.releaseLeases((owner) => owner === "two");
+          await transaction.unparkAll();
+          expect(await transaction.leaseWebhookMessage("ops", "new", 0, 10)).toMatchObject({ id: "id-1" });
+          await transaction.deleteRun(id);
+        });
+        expect(await store.webhookBacklogs()).toEqual([]);
+        await store.close();
+      });
+    });
+
     describe("outbox", () => {
       const marks = { madeMs: 1, madeTimeMs: 2, madeMeasurements: 3, layersTimeMs: 4 };
       const delivery = (step: number) => ({ points: [{ key: "k", step, timeMs: 1, value: step }], final: false });
@@ -246,6 +379,30 @@ export function describeStore(name: string, harness: () => { open(): Promise<Sto
           await transaction.acknowledge(id, "memory", "one", { position: "p", url: null, panelsMs: 0 });
           const rest = await transaction.claimDeliveries(id, "memory");
           expect(rest.map(({ points }) => points[0]?.step)).toEqual([4, 6, 8, 9]);
+        });
+        await store.close();
+      });
+
+      test("never thins alerts, and gives them in their place among the points", async () => {
+        const { store, id } = await withQueue();
+        const alert = (n: number) => ({
+          id: `a${n}`,
+          rule: "signal-lost",
+          severity: "warning" as const,
+          title: "<b>",
+          text: "t",
+          step: n,
+          timeMs: 1,
+        });
+        await store.transaction(async (transaction) => {
+          await transaction.addDeliveries(id, "memory", [1, 2, 3, 4].map(delivery), marks, 2);
+          await transaction.addAlertDelivery(id, "memory", [alert(5)]);
+          await transaction.addAlertDelivery(id, "memory", [alert(6)]);
+          await transaction.addDeliveries(id, "memory", [7, 8].map(delivery), marks, 2);
+          const claimed = await transaction.claimDeliveries(id, "memory");
+          expect(claimed.flatMap(({ alerts }) => alerts)).toEqual([alert(5), alert(6)]);
+          const order = claimed.map(({ points, alerts }) => points[0]?.step ?? alerts[0]?.step);
+          expect(order).toEqual([4, 5, 6, 8]);
         });
         await store.close();
       });
