@@ -1,6 +1,7 @@
 import {
   estimateText,
   latencyRatioOf,
+  metricName,
   numberText,
   type PanelData,
   type PanelName,
@@ -22,8 +23,10 @@ export type StepPanel = Extract<PanelName, "noise-scale" | "schedule" | "signal-
 
 /** What a reader says of a step. */
 const words: Readonly<Record<StepPanel, (at: Row, data: PanelData) => string[]>> = {
-  "noise-scale": (at) => [
+  "noise-scale": (at, { snapshot }) => [
     `B_simple ${intervalWords(at("b_simple"), at("b_simple_low"), at("b_simple_high"))}`,
+    ...named("B_noise", at("b_noise"), estimateText),
+    ...named(`in ${metricName(snapshot)}`, at("b_preconditioned"), estimateText),
     ...named("recommended", at("recommended_batch_size"), numberText),
     ...named("batch", at("batch_size"), numberText),
   ],

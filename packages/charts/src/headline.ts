@@ -1,6 +1,6 @@
 import { estimateText, numberText, timesText } from "./number-text.ts";
 import { type PanelSnapshot, unitWords } from "./panel-data.ts";
-import { basisRemark, basisWords, dataSetWords } from "./recommendation-words.ts";
+import { basisRemark, basisWords, dataSetWords, noiseScaleName } from "./recommendation-words.ts";
 
 /** Both batch sizes within this factor: changing is not worth a sentence. */
 const closeEnough = 1.25;
@@ -103,7 +103,7 @@ export interface SummaryRow {
 /** The five figures of a run. */
 export function summaryRows(snapshot: PanelSnapshot): SummaryRow[] {
   const units = unitWords[snapshot.unit];
-  const { predicted, recommendation, measurements } = snapshot;
+  const { predicted, recommendation } = snapshot;
   const useful = usefulShare(snapshot);
   return [
     {
@@ -117,7 +117,12 @@ export function summaryRows(snapshot: PanelSnapshot): SummaryRow[] {
     {
       label: "Critical batch size, this run",
       value: predicted.critical_batch_size === null ? "–" : estimateText(predicted.critical_batch_size),
-      detail: rangeOf(predicted.critical_batch_size_low, predicted.critical_batch_size_high, "", "from B_simple"),
+      detail: rangeOf(
+        predicted.critical_batch_size_low,
+        predicted.critical_batch_size_high,
+        "",
+        `from ${noiseScaleName(predicted.basis)}`,
+      ),
     },
     {
       label: "Recommended batch size",
@@ -129,12 +134,21 @@ export function summaryRows(snapshot: PanelSnapshot): SummaryRow[] {
       value: useful === undefined ? "–" : `${snapshot.efficiency === null ? "≥ " : ""}${percentText(useful)}`,
       detail: snapshot.batch_size === null ? "no batch yet" : `at batch ${numberText(snapshot.batch_size)}`,
     },
-    {
-      label: "Signal",
-      value: snapshot.identifiable ? "identified" : measurements === 0 ? "–" : "not identified",
-      detail: `after ${numberText(measurements)} ${measurements === 1 ? "measurement" : "measurements"}`,
-    },
+    snapshot.b_noise === null ? signalRow(snapshot) : noiseRow(snapshot),
   ];
+}
+
+/** Where B_noise is known the signal is, too. */
+function noiseRow({ b_noise: value, b_noise_low: low, b_noise_high: high, unit }: PanelSnapshot): SummaryRow {
+  return { label: "B_noise now", value: estimateOf(value, low), detail: rangeOf(low, high, unitWords[unit], "") };
+}
+
+function signalRow({ identifiable, measurements }: PanelSnapshot): SummaryRow {
+  return {
+    label: "Signal",
+    value: identifiable ? "identified" : measurements === 0 ? "–" : "not identified",
+    detail: `after ${numberText(measurements)} ${measurements === 1 ? "measurement" : "measurements"}`,
+  };
 }
 
 function estimateOf(value: number | null, low: number | null): string {

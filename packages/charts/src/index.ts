@@ -24,7 +24,7 @@ export {
   panelText,
   panelTitle,
 } from "./panels.ts";
-export { basisName } from "./recommendation-words.ts";
+export { basisName, metricName } from "./recommendation-words.ts";
 export type { SweepData, SweepTarget } from "./sweep-data.ts";
 export {
   panelsOfSweep,

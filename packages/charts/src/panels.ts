@@ -10,11 +10,11 @@ import {
   learningRateText,
 } from "./panels/learning-rate.ts";
 import { hasLoss, lossMissing, lossPanel, lossText } from "./panels/loss.ts";
-import { noiseScalePanel, noiseScaleText } from "./panels/noise-scale.ts";
+import { noiseScalePanel, noiseScaleSubtitle, noiseScaleText } from "./panels/noise-scale.ts";
 import { latencyRatioOf, schedulePanel, scheduleSubtitle, scheduleText } from "./panels/schedule.ts";
 import { signalAndNoisePanel, signalAndNoiseText } from "./panels/signal-and-noise.ts";
 import { tradePanel, tradeText } from "./panels/trade.ts";
-import { basisName } from "./recommendation-words.ts";
+import { basisName, noiseScaleName } from "./recommendation-words.ts";
 import type { Theme } from "./theme.ts";
 
 /** In the order of the page: what to do, what that rests on, how it came about. */
@@ -59,7 +59,7 @@ const panels: Readonly<Record<PanelName, Panel>> = {
   "noise-scale": {
     title: "Noise scale",
     drawsFrom: ["series"],
-    subtitle: () => "B_simple with its 95 % interval; where the line stops, only the lower bound is known",
+    subtitle: noiseScaleSubtitle,
     configuration: noiseScalePanel,
     text: noiseScaleText,
     missing: noValues("b_simple", "b_simple_low"),
@@ -67,7 +67,8 @@ const panels: Readonly<Record<PanelName, Panel>> = {
   frontier: {
     title: "Time against compute",
     drawsFrom: ["snapshot"],
-    subtitle: () => "predicted from this run, with outer bounds; in the ring both are twice the least",
+    subtitle: ({ snapshot }) =>
+      `predicted from this run's ${noiseScaleName(snapshot.predicted.basis)}, with outer bounds; in the ring both are twice the least`,
     configuration: frontierPanel,
     text: frontierText,
     missing: (data) =>

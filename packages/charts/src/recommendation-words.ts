@@ -1,6 +1,16 @@
 import { estimateText, numberText } from "./number-text.ts";
 import { type PanelSnapshot, unitWords } from "./panel-data.ts";
 
+/** The noise scale that a prediction is made of. */
+export function noiseScaleName(basis: PanelSnapshot["predicted"]["basis"]): string {
+  return basis === "b_noise" ? "B_noise" : "B_simple";
+}
+
+/** Where the optimizer's second moments weigh the noise. */
+export function metricName({ optimizer }: Pick<PanelSnapshot, "optimizer">): string {
+  return optimizer === "adam" ? "Adam's metric" : "the optimizer's metric";
+}
+
 /** What the recommendation's critical batch size is, in a few words. */
 export function basisName({ basis, target }: PanelSnapshot["recommendation"]): string {
   if (basis === "frontier") return `the sweep to ${target}`;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { headline, type PanelSnapshot, summaryMarkdown, summaryRows } from "../src/index.ts";
-import { hostileName, notIdentifiable, snapshot, unmeasured } from "./panel-fixture.ts";
+import { hostileName, notIdentifiable, snapshot, unmeasured, withForms } from "./panel-fixture.ts";
 
 describe("headline", () => {
   it("says what the recommended batch size would cost from here on, relative to the current one", () => {
@@ -131,5 +131,15 @@ describe("summary", () => {
     expect(note).not.toMatch(/(?<!\\)[<[*](?=img|link|\*bold)/);
     expect(note).toContain("[Live panels](http://host/runs/a)");
     expect(note.split("\n")[0]).toContain("\\<img");
+  });
+});
+
+describe("the five figures", () => {
+  it("have B_noise in the signal's place where it is known: the signal is, then", () => {
+    expect(summaryRows(snapshot).map(({ label }) => label)).toContain("Signal");
+    const rows = summaryRows(withForms.snapshot);
+    expect(rows).toHaveLength(5);
+    expect(rows.at(-1)).toEqual({ label: "B_noise now", value: "120", detail: "90 – 170 examples" });
+    expect(rows[1]?.detail).toContain("from B_noise");
   });
 });

@@ -148,3 +148,23 @@ export const unmeasured: PanelSnapshot = {
 };
 
 export const hostileName = '<img src=x onerror=alert(1)></script><script>alert(2)</script> __proto__ \u2028 & "quoted"';
+
+/** The same run with B_noise and Adam's metric measured. */
+export const withForms: PanelData = {
+  ...data,
+  snapshot: {
+    ...snapshot,
+    optimizer: "adam",
+    b_noise: 120,
+    b_noise_low: 90,
+    b_noise_high: 170,
+    b_preconditioned: 700,
+    b_preconditioned_low: 500,
+    b_preconditioned_high: 1100,
+    predicted: { ...snapshot.predicted, basis: "b_noise" },
+  },
+  series: {
+    ...series,
+    columns: { ...series.columns, b_noise: [null, 60, 90, 120], b_preconditioned: [null, 400, 600, 700] },
+  },
+};

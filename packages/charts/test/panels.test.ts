@@ -10,7 +10,7 @@ import {
   panelsOf,
   panelText,
 } from "../src/index.ts";
-import { data, longRun, notIdentifiable, series, snapshot, unmeasured } from "./panel-fixture.ts";
+import { data, longRun, notIdentifiable, series, snapshot, unmeasured, withForms } from "./panel-fixture.ts";
 
 const lines = (panel: Parameters<typeof panelConfiguration>[0], of = data) =>
   panelConfiguration(panel, of, lightTheme).data.datasets;
@@ -103,6 +103,22 @@ describe("noise scale panel", () => {
     expect(panelText("noise-scale", group)).toContain("rate 0.1 40");
   });
 
+  it("draws B_noise and the optimizer's metric as further lines of the measurement's colour, where they are there", () => {
+    const measured = (of = data) =>
+      lines("noise-scale", of).filter(({ borderColor }) => borderColor === lightTheme.blue);
+    expect(measured()).toHaveLength(1);
+    expect(measured(withForms).map(({ borderDash }) => borderDash)).toEqual([undefined, [8, 4], [2, 4]]);
+    expect(range("noise-scale", "y", withForms).max).toBeGreaterThan(700);
+    expect(panelSubtitle("noise-scale", data)).not.toContain("B_noise");
+    expect(panelSubtitle("noise-scale", withForms)).toContain("dashed: B_noise; dotted: in Adam's metric");
+  });
+
+  it("has them in its words, with their intervals", () => {
+    expect(panelText("noise-scale", withForms)).toContain(
+      "B_noise, which weighs the noise by the curvature, is 120, 95 % between 90 and 170. In Adam's metric it is 700, 95 % between 500 and 1,100.",
+    );
+  });
+
   it("says the bound, not a number, where nothing is identified", () => {
     expect(panelText("noise-scale", { ...data, snapshot: notIdentifiable })).toBe(
       "B_simple at step 30 is not identifiable: at least 310 examples.",
@@ -167,6 +183,12 @@ describe("frontier panel", () => {
     const unknown = { ...data, snapshot: { ...notIdentifiable, predicted } };
     expect(panelMissing("frontier", unknown)).toBe("The signal cannot be told from zero yet.");
   });
+});
+
+it("the predicted frontier says which noise scale it is made of", () => {
+  expect(panelText("frontier", data)).toContain("Predicted from B_simple, not from a sweep.");
+  expect(panelText("frontier", withForms)).toContain("Predicted from B_noise, not from a sweep.");
+  expect(panelSubtitle("frontier", withForms)).toContain("this run's B_noise");
 });
 
 describe("trade panel", () => {

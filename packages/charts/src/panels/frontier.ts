@@ -3,6 +3,7 @@ import { logRange } from "../log-axis.ts";
 import { estimateText, numberText, shortText, timesText } from "../number-text.ts";
 import { type PanelData, unitWords } from "../panel-data.ts";
 import { bandDatasets, lineDataset, type PanelConfiguration, type PanelPoint, panelFrame } from "../panel-frame.ts";
+import { noiseScaleName } from "../recommendation-words.ts";
 import type { Theme } from "../theme.ts";
 import { curveBetween, type FrontierShape, pointAt, unitsAt } from "./frontier-geometry.ts";
 
@@ -64,7 +65,7 @@ export function frontierText({ snapshot }: PanelData): string {
   if (steps === null || units === null || critical === null || critical === 0) {
     return "The frontier cannot be predicted yet.";
   }
-  return `This run's progress takes at least ${estimateText(steps)} steps and ${estimateText(units)} ${unitWords[snapshot.unit]}; both double at a batch of ${estimateText(critical)}. ${adaptiveText(gain)}Predicted from B_simple, not from a sweep.`;
+  return `This run's progress takes at least ${estimateText(steps)} steps and ${estimateText(units)} ${unitWords[snapshot.unit]}; both double at a batch of ${estimateText(critical)}. ${adaptiveText(gain)}Predicted from ${noiseScaleName(snapshot.predicted.basis)}, not from a sweep.`;
 }
 
 /** At the knee each costs 1 + √γ times its least, where one fixed batch size costs twice the least. */

@@ -3,6 +3,7 @@ import { type LogRange, logRange } from "../log-axis.ts";
 import { estimateText, numberText } from "../number-text.ts";
 import { type PanelData, unitWords } from "../panel-data.ts";
 import { bandDatasets, lineDataset, type PanelConfiguration, type PanelPoint, panelFrame } from "../panel-frame.ts";
+import { metricName } from "../recommendation-words.ts";
 import type { Theme } from "../theme.ts";
 import { endLabel, pointsOf, stepAxis } from "./step-series.ts";
 
@@ -12,16 +13,22 @@ const tallest = 20;
 const headroom = 4;
 const noRange: LogRange = { min: 1, max: 1000 };
 
-/** Panel 1: B_simple with its interval, the current and the recommended batch size, and the group's other runs behind. */
+/**
+ * Panel 1: B_simple with its interval, B_noise and the noise scale in the optimizer's metric where they are measured, the
+ * current and the recommended batch size, and the group's other runs behind.
+ */
 export function noiseScalePanel(data: PanelData, theme: Theme): PanelConfiguration {
   const { series, overlay = [] } = data;
   const middle = pointsOf(series, "b_simple");
   const low = pointsOf(series, "b_simple_low");
   const high = pointsOf(series, "b_simple_high");
+  const noise = pointsOf(series, "b_noise");
+  const preconditioned = pointsOf(series, "b_preconditioned");
   const current = pointsOf(series, "batch_size");
   const recommended = pointsOf(series, "recommended_batch_size");
   const others = overlay.map((run) => ({ name: run.name, points: pointsOf(run.series, "b_simple") }));
-  const range = verticalRange([middle, current, recommended, ...others.map(({ points }) => points)], low, high);
+  const lines = [middle, noise, preconditioned, current, recommended, ...others.map(({ points }) => points)];
+  const range = verticalRange(lines, low, high);
   const beyond = range.max * 10;
   const upper = high.map(({ x, y }, index) => ({
     x,
@@ -29,6 +36,8 @@ export function noiseScalePanel(data: PanelData, theme: Theme): PanelConfigurati
   }));
   const labels: LineLabel[] = [
     ...endLabel(middle, "B_simple", theme.blue, "above"),
+    ...endLabel(noise, "B_noise", theme.blue, "above"),
+    ...endLabel(preconditioned, metricName(data.snapshot), theme.blue, "above"),
     ...endLabel(recommended, currentText("recommended", recommended), theme.orange, "below"),
     ...endLabel(current, currentText("batch", current), theme.ink, "below"),
     ...others.flatMap(({ name, points }) => endLabel(points, shorten(name), theme.muted, "above")),
@@ -36,6 +45,12 @@ export function noiseScalePanel(data: PanelData, theme: Theme): PanelConfigurati
   return panelFrame(theme, {
     datasets: [
       lineDataset(middle, theme.blue),
+      ...[
+        { points: noise, borderDash: [8, 4] },
+        { points: preconditioned, borderDash: [2, 4] },
+      ].flatMap(({ points, borderDash }) =>
+        points.some(({ y }) => y !== null) ? [lineDataset(points, theme.blue, { borderDash, borderWidth: 1.75 })] : [],
+      ),
       lineDataset(recommended, theme.orange, { stepped: "before" }),
       lineDataset(current, theme.ink, { borderDash: [2, 3], stepped: "before" }),
       ...others.map(({ points }) => lineDataset(points, theme.behind, { borderWidth: 1.25 })),
@@ -48,7 +63,41 @@ export function noiseScalePanel(data: PanelData, theme: Theme): PanelConfigurati
 }
 
 export function noiseScaleText({ snapshot, overlay = [] }: PanelData): string {
-  return [ownText(snapshot), ...(overlay.length === 0 ? [] : [overlayText(overlay)])].join(" ");
+  return [ownText(snapshot), ...formTexts(snapshot), ...(overlay.length === 0 ? [] : [overlayText(overlay)])].join(" ");
+}
+
+/** B_noise and the optimizer's metric, where they are known. */
+function formTexts(snapshot: PanelData["snapshot"]): string[] {
+  const forms = [
+    {
+      name: "B_noise, which weighs the noise by the curvature,",
+      value: snapshot.b_noise,
+      low: snapshot.b_noise_low,
+      high: snapshot.b_noise_high,
+    },
+    {
+      name: `In ${metricName(snapshot)} it`,
+      value: snapshot.b_preconditioned,
+      low: snapshot.b_preconditioned_low,
+      high: snapshot.b_preconditioned_high,
+    },
+  ];
+  return forms.flatMap(({ name, value, low, high }) =>
+    value === null || low === null || high === null
+      ? []
+      : [`${name} is ${estimateText(value)}, 95 % between ${estimateText(low)} and ${estimateText(high)}.`],
+  );
+}
+
+/** What the panel draws, for its subtitle: the lines beside B_simple only where they are there. */
+export function noiseScaleSubtitle({ snapshot, series }: PanelData): string {
+  const drawn = (column: "b_noise" | "b_preconditioned") => series.columns[column]?.some((value) => value !== null);
+  const more = [
+    ...(drawn("b_noise") ? ["dashed: B_noise"] : []),
+    ...(drawn("b_preconditioned") ? [`dotted: in ${metricName(snapshot)}`] : []),
+  ];
+  const gaps = more.length === 0 ? ["where the line stops, only the lower bound is known"] : [];
+  return ["B_simple with its 95 % interval", ...gaps, ...more].join("; ");
 }
 
 function overlayText(overlay: NonNullable<PanelData["overlay"]>): string {

@@ -3,6 +3,7 @@ import { logRange } from "../log-axis.ts";
 import { estimateText, numberText, timesText } from "../number-text.ts";
 import { type PanelData, unitWords } from "../panel-data.ts";
 import { bandDatasets, lineDataset, type PanelConfiguration, type PanelPoint, panelFrame } from "../panel-frame.ts";
+import { noiseScaleName } from "../recommendation-words.ts";
 import type { Theme } from "../theme.ts";
 import { endLabel, pointsOf, stepAxis } from "./step-series.ts";
 
@@ -71,8 +72,7 @@ export function schedulePanel({ snapshot, series }: PanelData, theme: Theme): Pa
 export function scheduleSubtitle({ snapshot }: PanelData): string {
   const { adaptive_gain: gain, basis } = snapshot.predicted;
   const ratio = latencyRatioOf(snapshot);
-  const noiseScale = basis === "b_noise" ? "B_noise" : "B_simple";
-  const what = `√(r·${noiseScale}), the batch that would have cost the least; dashed: the best single size`;
+  const what = `√(r·${noiseScaleName(basis)}), the batch that would have cost the least; dashed: the best single size`;
   return ratio === null || gain === null ? what : `${what}; r = ${estimateText(ratio)}, γ = ${gain.toFixed(3)}`;
 }
 
