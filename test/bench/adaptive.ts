@@ -1,36 +1,35 @@
-// Steps and digits until the demo's network is as accurate as the demo (packages/cli/src/demo): the batch size follows the
-// recommendation, or stands. Each fixed size at the rate of a grid at which it needs the fewest steps with the first seed;
-// the training that follows starts as the fixed one of its first batch size does, at that one's best rate.
+// Steps and digits until the demo's network is as accurate as the demo (packages/cli/src/demo), with a batch size that
+// follows the recommendation and with fixed ones. All start at the demo's rate for its own batch size, turned by one rule,
+// (1 + 𝓑/64)/(1 + 𝓑/B): at the collector's 𝓑 where the size follows, at the demo's critical batch size where it stands.
 //   node --conditions=@noisescale/source test/bench/adaptive.ts [seeds]
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startCollector } from "@noisescale/server";
+import { sgdLearningRateFactor } from "@noisescale/statistics";
 import { type TrainingResult, trainInThread } from "../../packages/cli/src/demo/train-in-thread.ts";
 import { adaptivePlan, fixedOutcome, type TrainingPlan } from "../../packages/cli/src/demo/training-plan.ts";
 
 const seeds = Array.from({ length: Number(process.argv[2] ?? 3) }, (_, index) => adaptivePlan.seed + index);
-const rates = [0.05, 0.1, 0.2, 0.4, 0.8];
 const fixedSizes = [16, 64, 256, 1024];
+/** Of the demo's run, in its summary [examples]. */
+const criticalBatchSize = 500;
 
-const { follow, ...standing } = adaptivePlan;
+const { follow: _, ...standing } = adaptivePlan;
 const folder = await mkdtemp(join(tmpdir(), "noisescale-adaptive-"));
 const collector = await startCollector({ dataDirectory: folder, port: 0, config: {} });
-const rows = ["| batch size | first rate | steps | examples |", "|---|---|---|---|"];
+const rows = ["| batch size | rate | steps | examples | batch sizes it took |", "|---|---|---|---|---|"];
 let runs = 0;
 try {
-  const best = new Map<number, { readonly rate: number; readonly first: TrainingResult }>();
-  for (const batchSize of fixedSizes) best.set(batchSize, await tuned(batchSize));
-  const start = best.get(adaptivePlan.batchSize)?.rate ?? adaptivePlan.learningRate;
-  for (const learningRate of new Set([start, adaptivePlan.learningRate])) {
-    const results = await everySeed({ ...adaptivePlan, learningRate });
-    write(`follows, from ${adaptivePlan.batchSize}`, learningRate, results);
-    const first = results[0]?.changes[0]?.batchSize;
-    if (first !== undefined && !best.has(first)) best.set(first, await tuned(first));
-  }
-  for (const [batchSize, { rate, first }] of [...best].sort(([one], [other]) => one - other)) {
-    const others = await everySeed({ ...standing, batchSize, learningRate: rate, measureEvery: 10 }, seeds.slice(1));
-    write(String(batchSize), rate, [first, ...others]);
+  const following = await everySeed(adaptivePlan);
+  write(`follows, from ${adaptivePlan.batchSize}`, adaptivePlan.learningRate, following);
+  const first = following[0]?.changes[0]?.recommended ?? undefined;
+  const sizes = [...new Set(first === undefined ? fixedSizes : [...fixedSizes, first])];
+  for (const batchSize of sizes.sort((one, other) => one - other)) {
+    const factor = sgdLearningRateFactor(adaptivePlan.batchSize, batchSize, criticalBatchSize);
+    const learningRate = Number((adaptivePlan.learningRate * factor).toPrecision(3));
+    const results = await everySeed({ ...standing, batchSize, learningRate, measureEvery: 10 });
+    write(batchSize === first ? `${batchSize}, the first recommendation` : String(batchSize), learningRate, results);
   }
 } finally {
   await collector.close();
@@ -40,24 +39,9 @@ process.stdout.write(
   `Until ${(100 * fixedOutcome.accuracy).toFixed(1)} % of ${adaptivePlan.testCount} held-back digits, seeds ${seeds.join(", ")}: median (least to most).\n\n${rows.join("\n")}\n`,
 );
 
-async function tuned(batchSize: number): Promise<{ rate: number; first: TrainingResult }> {
-  let best: { rate: number; first: TrainingResult } | undefined;
-  for (const rate of rates) {
-    // A rate that needs more than the best one so far is out.
-    const examples = best === undefined ? standing.examples : best.first.steps * batchSize;
-    const [first] = await everySeed(
-      { ...standing, examples, batchSize, learningRate: rate, measureEvery: 10 },
-      seeds.slice(0, 1),
-    );
-    if (first?.reached && (best === undefined || first.steps < best.first.steps)) best = { rate, first };
-  }
-  if (best === undefined) throw new Error(`batch size ${batchSize} is not accurate at any rate`);
-  return best;
-}
-
-async function everySeed(plan: TrainingPlan, of: readonly number[] = seeds): Promise<TrainingResult[]> {
+async function everySeed(plan: TrainingPlan): Promise<TrainingResult[]> {
   const results: TrainingResult[] = [];
-  for (const seed of of) {
+  for (const seed of seeds) {
     runs += 1;
     const result = await trainInThread(
       {
@@ -71,9 +55,10 @@ async function everySeed(plan: TrainingPlan, of: readonly number[] = seeds): Pro
       () => undefined,
     );
     if (result === undefined) throw new Error("stopped");
-    const { batchSize, learningRate } = plan;
     const { steps, examples, reached } = result;
-    process.stderr.write(`${batchSize} at ${learningRate}, seed ${seed}: ${steps} steps, ${examples}, ${reached}\n`);
+    process.stderr.write(
+      `${plan.batchSize} at ${plan.learningRate}, seed ${seed}: ${steps} steps, ${examples} examples, ${reached ? "reached" : "not reached"}\n`,
+    );
     results.push(result);
   }
   return results;
@@ -82,8 +67,11 @@ async function everySeed(plan: TrainingPlan, of: readonly number[] = seeds): Pro
 function write(name: string, rate: number, results: readonly TrainingResult[]): void {
   const unreached = results.filter(({ reached }) => !reached).length;
   const note = unreached === 0 ? "" : ` (${unreached} of ${results.length} did not reach it)`;
+  const steps = range(results.map((result) => result.steps));
+  const examples = range(results.map((result) => result.examples));
+  const taken = results[0]?.changes.map(({ batchSize, step }) => `${batchSize} from ${step}`).join(", ");
   rows.push(
-    `| ${name}${note} | ${rate} | ${range(results.map(({ steps }) => steps))} | ${range(results.map(({ examples }) => examples))} |`,
+    `| ${name}${note} | ${rate} | ${steps} | ${examples} | ${taken === "" ? "–" : `seed ${seeds[0]}: ${taken}`} |`,
   );
 }
 

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import calibration
+import branch_check
 import filter_experiment
 import frontier_fit
 import measured_forms
@@ -218,6 +219,7 @@ def references() -> dict[str, object]:
         "fieller.json": fieller_reference(),
         "distributions.json": distribution_reference(),
         "recommendations.json": recommendation_reference(),
+        "branch-checks.json": branch_check.references(),
         "frontier-fits.json": frontier_fit.references(),
         "power-laws.json": training_settings.power_law_reference(),
         "schedules.json": training_settings.schedule_reference(),

@@ -6,6 +6,16 @@ export {
   type BatchSizeVerdict,
   type RecommendedRange,
 } from "./batch-size-decision.ts";
+export {
+  type BranchCheck,
+  type BranchCheckOptions,
+  type BranchOfCheck,
+  type BranchVerdict,
+  checkBranches,
+  type NoBranchCheck,
+} from "./branch-check.ts";
+export type { BranchRun } from "./branch-losses.ts";
+export { type BranchPlan, type BranchPlanInput, type PlannedBranch, planBranches } from "./branch-plan.ts";
 export { type Calibration, type CalibrationRun, calibrate, type NoCalibration } from "./calibration.ts";
 export { confidence } from "./confidence.ts";
 export { efficiency, stepsFactor, type TradeRow, tradeTable, unitsFactor } from "./critical-batch-size.ts";

@@ -1,3 +1,4 @@
+export type { BatchSizeChange } from "@noisescale/client";
 export type { EventCode, MeasurementSink } from "./report.ts";
 export { registerWasmTrainingKernels } from "./wasm-training-kernels.ts";
 export { watch } from "./watch.ts";

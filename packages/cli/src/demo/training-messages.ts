@@ -28,6 +28,8 @@ export interface TrainingChange {
   readonly examples: number;
   readonly batchSize: number;
   readonly learningRate: number;
+  /** What was recommended; the change may stop short of it. */
+  readonly recommended: number | null;
 }
 
 /** What that thread tells the demo. */

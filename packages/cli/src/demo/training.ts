@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
-import { type Watcher, watch } from "@noisescale/hook-tfjs";
+import { type BatchSizeChange, type Watcher, watch } from "@noisescale/hook-tfjs";
 import { dispose, ready, type SGDOptimizer, setBackend } from "@tensorflow/tfjs-core";
 import type { Sequential } from "@tensorflow/tfjs-layers";
 import { accuracy } from "./accuracy.ts";
@@ -66,7 +66,7 @@ class Training {
             // Sent when this training asks for the answer, and only then.
             flushEveryMs: 2 ** 30,
             batchSizeLimits: order.follow,
-            onRecommendation: ({ batchSize, learningRateFactor }) => this.#change(batchSize, learningRateFactor ?? 1),
+            onRecommendation: (change: BatchSizeChange) => this.#change(change),
           }),
     });
   }
@@ -114,11 +114,18 @@ class Training {
     await nextTurn();
   }
 
-  #change(batchSize: number, learningRateFactor: number): void {
+  /** Where no factor is known the rate stays. */
+  #change({ batchSize, learningRateFactor, snapshot }: BatchSizeChange): void {
     this.#batchSize = batchSize;
-    this.#learningRate *= learningRateFactor;
+    this.#learningRate *= learningRateFactor ?? 1;
     (this.#network.optimizer as SGDOptimizer).setLearningRate(this.#learningRate);
-    this.#changes.push({ step: this.#step, examples: this.#examples, batchSize, learningRate: this.#learningRate });
+    this.#changes.push({
+      step: this.#step,
+      examples: this.#examples,
+      batchSize,
+      learningRate: this.#learningRate,
+      recommended: snapshot.recommendation.batch_size,
+    });
   }
 }
 
