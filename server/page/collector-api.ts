@@ -1,15 +1,26 @@
 import { panelColumns } from "@noisescale/charts";
-import type { Problem, RunDetail, RunSummary, Series, Snapshot } from "@noisescale/protocol";
+import type {
+  GroupFrontierAnswer,
+  Problem,
+  RunDetail,
+  RunFrontierAnswer,
+  RunSummary,
+  Series,
+  Snapshot,
+} from "@noisescale/protocol";
 import { seriesPoints } from "./series-growth.ts";
 
 /** The collector answered, and refused. */
 export class RefusedError extends Error {
   override readonly name = "RefusedError";
   readonly status: number;
+  /** What was wrong with each field or run. */
+  readonly errors: NonNullable<Problem["errors"]>;
 
-  constructor(status: number, message: string) {
+  constructor(status: number, message: string, errors: Problem["errors"] = []) {
     super(message);
     this.status = status;
+    this.errors = errors;
   }
 }
 
@@ -36,6 +47,20 @@ export function fetchSeries(run: string, from: number, signal: AbortSignal): Pro
   return read(runAddress(run, `/series?${query}`), signal);
 }
 
+export function fetchRunFrontier(run: string, signal: AbortSignal): Promise<RunFrontierAnswer> {
+  return read(runAddress(run, "/frontier"), signal);
+}
+
+export function fetchGroupFrontier(
+  group: string,
+  target: string,
+  project: string,
+  signal: AbortSignal,
+): Promise<GroupFrontierAnswer> {
+  const query = new URLSearchParams({ target, project });
+  return read(`/v1/groups/${encodeURIComponent(group)}/frontier?${query}`, signal);
+}
+
 /**
  * @throws RefusedError where the collector refuses
  * @throws TypeError where it does not answer
@@ -44,5 +69,9 @@ async function read<Answer>(address: string, signal: AbortSignal): Promise<Answe
   const response = await fetch(address, { signal, headers: { accept: "application/json" } });
   if (response.ok) return response.json() as Promise<Answer>;
   const problem = (await response.json().catch(() => undefined)) as Problem | undefined;
-  throw new RefusedError(response.status, problem?.detail ?? `The collector answered ${response.status}.`);
+  throw new RefusedError(
+    response.status,
+    problem?.detail ?? `The collector answered ${response.status}.`,
+    problem?.errors,
+  );
 }

@@ -2,6 +2,7 @@ import { numberText, type PanelData } from "@noisescale/charts";
 import type { RunSummary, Series, Snapshot } from "@noisescale/protocol";
 import { fetchRuns, fetchSeries, fetchSnapshot } from "./collector-api.ts";
 import { element } from "./element.ts";
+import { GroupFrontierCard } from "./group-frontier-card.ts";
 import { showNothing } from "./nothing-here.ts";
 import { PanelCard } from "./panel-card.ts";
 import { runPath } from "./place.ts";
@@ -25,6 +26,7 @@ export function showGroup(view: View, group: string): void {
   document.title = `${group} · noisescale`;
   trail.replaceChildren(element("a", { href: "/" }, "All runs"));
   const card = new PanelCard("noise-scale", signal);
+  const frontier = new GroupFrontierCard(group, signal);
   const facts = element("p", { class: "facts" });
   const body = element("tbody");
   const read = new Map<string, Member>();
@@ -76,9 +78,11 @@ export function showGroup(view: View, group: string): void {
         element("header", { class: "list-header" }, element("h1", {}, `Group ${group}`), facts),
         element("div", { class: "panels wide" }, card.node),
         element("div", { class: "card list" }, element("table", { class: "run-list members" }, memberHeading(), body)),
+        frontier.node,
       );
     }
     draw();
+    await frontier.begin(inFront, read.get(inFront)?.summary.project ?? "");
   };
 
   const refresh = async (): Promise<void> => {

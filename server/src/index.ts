@@ -7,7 +7,7 @@ export {
   readConfigFile,
   type TrackerConfigInput,
 } from "./config.ts";
-export { fromWireFrontier, toWireFrontier } from "./frontier/wire-frontier.ts";
+export { toWireFrontier } from "./frontier/wire-frontier.ts";
 export { checkRecords } from "./ingest-check.ts";
 export type { ConfiguredTracker, ConfiguredTrackers } from "./outbox/configured-tracker.ts";
 export { type RunMeasurement, toObservation, toWireMeasurement } from "./run-measurement.ts";

@@ -214,3 +214,11 @@ test("health, readiness and metrics are told", async () => {
     );
   }
 });
+
+test("a snapshot says of which data set the gradient is, where the run states its size", async () => {
+  const { request, snapshot } = await startTestCollector();
+  await request("PUT", "/v1/runs/finite", { project: "p", dataset_units: 50_000 });
+  await request("PUT", "/v1/runs/endless", { project: "p" });
+  expect((await snapshot("finite")).dataset_units).toBe(50_000);
+  expect((await snapshot("endless")).dataset_units).toBeNull();
+});

@@ -25,7 +25,7 @@ export {
   panelTitle,
 } from "./panels.ts";
 export { basisName, metricName } from "./recommendation-words.ts";
-export type { SweepData, SweepTarget } from "./sweep-data.ts";
+export { type FrontierNumbers, type SweepData, type SweepTarget, sweepTarget } from "./sweep-data.ts";
 export {
   panelsOfSweep,
   type SweepPanel,

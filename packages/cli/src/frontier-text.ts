@@ -1,4 +1,4 @@
-import { estimateText, type Unit, unitWords } from "@noisescale/charts";
+import { estimateText, numberText, type Unit, unitWords } from "@noisescale/charts";
 import type { CalibrationAnswer, GroupFrontierAnswer } from "@noisescale/protocol";
 import type { FrontierFits } from "./frontier-fits.ts";
 
@@ -53,7 +53,7 @@ export function groupText({ target, group, runs, warnings }: GroupFrontierAnswer
   const rows = runs.map(({ run, batch_size, steps, learning_rate, used, remark }) =>
     [
       run,
-      batch_size === null ? "–" : estimateText(batch_size),
+      batch_size === null ? "–" : numberText(batch_size),
       steps === null ? "–" : estimateText(steps),
       learning_rate === null ? "–" : String(learning_rate),
       remark ?? (used ? "" : "not used"),

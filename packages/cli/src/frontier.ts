@@ -1,8 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { basename } from "node:path";
-import { panelsOfSweep, type SweepData } from "@noisescale/charts";
+import { panelsOfSweep, type SweepData, sweepTarget } from "@noisescale/charts";
 import { type Unit, unitSchema } from "@noisescale/protocol";
-import { fromWireFrontier } from "@noisescale/server";
 import { criticalBatchSizePowerLaw } from "@noisescale/statistics";
 import { type Command, type CommandArguments, CommandError, type Terminal, textOption, UsageError } from "./command.ts";
 import { type FrontierFits, fitTargets, frontierJson } from "./frontier-fits.ts";
@@ -163,7 +162,7 @@ async function showGroup(
   const fitted = answers.filter((one) => "answer" in one).map(({ answer }) => answer);
   const [first] = fitted;
   if (first !== undefined) {
-    const fits = fitted.map(({ frontier: wire }) => fromWireFrontier(wire));
+    const fits = fitted.map(({ frontier: numbers }) => sweepTarget(numbers));
     const powerLaw = criticalBatchSizePowerLaw(
       fits.map(({ target, criticalBatchSize }) => ({ loss: target, criticalBatchSize })),
     );

@@ -104,7 +104,10 @@ export class GroupFrontiers {
         message: `reports no evaluation ${JSON.stringify(target.name)}`,
       })),
     ];
-    if (!fit.fitted) throw unfitted(`The frontier of ${target.text} cannot be fitted. ${fit.reason}`, left);
+    if (!fit.fitted) {
+      const reason = usable.length === 0 ? "None of the group's runs can be used; each says why." : fit.reason;
+      throw unfitted(`The frontier of ${target.text} cannot be fitted. ${reason}`, left);
+    }
     if (left.length > 0) {
       warnings.push(`${left.length} of the group's ${runs.length} runs are left out; each says why.`);
     }

@@ -37,32 +37,3 @@ export function toWireFrontier(target: number, fit: FittedFrontier): FittedFront
     warnings: [...fit.warnings],
   };
 }
-
-/** The fitted frontier that a wire's one was made from. */
-export function fromWireFrontier(wire: FittedFrontierAnswer): FittedFrontier & { readonly target: number } {
-  return {
-    fitted: true,
-    target: wire.target,
-    minSteps: wire.min_steps,
-    minStepsLow: wire.min_steps_low ?? undefined,
-    minStepsHigh: wire.min_steps_high ?? undefined,
-    minUnits: wire.min_units,
-    minUnitsLow: wire.min_units_low ?? undefined,
-    minUnitsHigh: wire.min_units_high ?? undefined,
-    criticalBatchSize: wire.critical_batch_size,
-    criticalBatchSizeLow: wire.critical_batch_size_low ?? undefined,
-    criticalBatchSizeHigh: wire.critical_batch_size_high ?? undefined,
-    rmsLogResidual: wire.rms_log_residual,
-    runs: wire.runs,
-    intervals: wire.intervals,
-    points: wire.points.map((point) => ({
-      batchSize: point.batch_size,
-      learningRate: point.learning_rate ?? undefined,
-      steps: point.steps,
-      neverReached: point.never_reached,
-      leftOut: point.left_out,
-      atEdge: point.at_edge,
-    })),
-    warnings: wire.warnings,
-  };
-}
