@@ -20,6 +20,29 @@ test.each([
   ["an address that is none", { trackers: [{ name: "m", kind: "mlflow", tracking_uri: "file:///x" }] }, /tracking_uri/],
   ["no address of a server anywhere", { trackers: [{ name: "t", kind: "trackio" }] }, /server_url.*TRACKIO_SERVER_URL/],
   ["no key for W&B anywhere", { trackers: [{ name: "w", kind: "wandb" }] }, /api_key.*WANDB_API_KEY/],
+  ["a factor that is no factor", { alerts: { batch_factor: 1 } }, /alerts\.batch_factor/],
+  ["an unknown rule", { alerts: { off: ["batch"] } }, /alerts\.off\.0/],
+  ["a project's unknown field", { alerts: { projects: { p: { factor: 2 } } } }, /alerts\.projects\.p\.factor: unknown/],
+  [
+    "a webhook that is not configured",
+    { alerts: { projects: { p: { webhooks: ["ops"] } } } },
+    /alerts\.projects\.p\.webhooks\.0: no webhook "ops" is configured \(none is\)/,
+  ],
+  [
+    "a webhook without a secret",
+    { alerts: { webhooks: [{ name: "ops", kind: "json", url: "http://x" }] } },
+    /alerts\.webhooks\.0\.secret/,
+  ],
+  [
+    "a secret that is too short",
+    { alerts: { webhooks: [{ name: "ops", kind: "json", url: "http://x", secret: "whsec_c2hvcnQ=" }] } },
+    /alerts\.webhooks\.0\.secret: must hold at least 24 bytes/,
+  ],
+  [
+    "a webhook at no http address",
+    { alerts: { webhooks: [{ name: "ops", kind: "slack", url: "file:///etc/passwd" }] } },
+    /alerts\.webhooks\.0\.url: must be an http\(s\) address/,
+  ],
   ["a limit that is not positive", { limits: { runs: 0 } }, /limits\.runs/],
 ])("a configuration with %s is refused by the field's name", (_what, input, message) => {
   expect(() => parseConfig(input, "noisescale.config.json", ".")).toThrow(message);

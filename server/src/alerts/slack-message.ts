@@ -24,7 +24,7 @@ function escaped(text: string): string {
 function codeOf(name: string): string {
   const plain = name
     .replaceAll("`", "'")
-    .replace(/[\p{Control}\p{Format}\p{Line_Separator}\p{Paragraph_Separator}]+/gu, " ")
+    .replace(/[\s\p{Control}\p{Format}]+/gu, " ")
     .trim();
   const short = plain.length > longestName ? `${plain.slice(0, longestName)}…` : plain;
   return `\`${escaped(short === "" ? "–" : short)}\``;
