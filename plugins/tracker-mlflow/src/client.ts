@@ -327,6 +327,9 @@ function advice(status: number, words: string): string | undefined {
   if (status === 403) {
     return "The account in the collector's configuration lacks the permission: give it EDIT on the experiment.";
   }
+  if (status === 400 && words.includes("Current state is deleted")) {
+    return "It was deleted in MLflow: restore it there and start the training again or declare its run anew, and what waits is sent.";
+  }
   return undefined;
 }
 

@@ -43,7 +43,14 @@ export class MlflowServer {
       "sh",
       ["-c", 'exec "$0" "$@" >"$LOG" 2>&1', fileURLToPath(new URL("mlflow", venv)), ...command],
       {
-        env: { ...process.env, ...environment, LOG: log, MLFLOW_DISABLE_TELEMETRY: "true" },
+        env: {
+          ...process.env,
+          // The consumers of its job queues are seven processes that start as slowly as the server, and nothing here asks for.
+          MLFLOW_SERVER_ENABLE_JOB_EXECUTION: "false",
+          ...environment,
+          LOG: log,
+          MLFLOW_DISABLE_TELEMETRY: "true",
+        },
         cwd: folder,
         detached: true,
         stdio: "ignore",
