@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import packageJson from "../package.json" with { type: "json" };
+import { branch } from "./branch.ts";
 import { demo } from "./demo/demo.ts";
 import { doctor } from "./doctor.ts";
 import { estimate } from "./estimate.ts";
@@ -20,7 +21,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 
 process.exitCode = await runCommand(
   process.argv.slice(2),
-  [serve, demo, estimate, frontier, doctor, exportRun, prune],
+  [serve, demo, estimate, frontier, branch, doctor, exportRun, prune],
   packageJson.version,
   { input: process.stdin, output: process.stdout, messages: process.stderr, stop: stop.signal },
 );

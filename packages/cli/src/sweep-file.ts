@@ -1,18 +1,13 @@
-import { readFile } from "node:fs/promises";
-import { text } from "node:stream/consumers";
 import type { SweepRun } from "@noisescale/statistics";
-import { CsvError, type Info, parse } from "csv-parse/sync";
 import { CommandError, type Terminal } from "./command.ts";
+import { type CsvRecord, csvRecords, mostProblems, textOfFile } from "./csv-file.ts";
 
 /** A line of a sweep: when a run reached a target. */
 export interface SweepRow extends SweepRun {
   readonly target: number;
 }
 
-const required = ["batch_size", "steps", "target"];
-const optional = ["run", "learning_rate", "seed"];
-/** Broken lines that are named before reading stops. */
-const mostProblems = 10;
+const columns = { required: ["batch_size", "steps", "target"], optional: ["run", "learning_rate", "seed"] };
 
 /**
  * Reads a sweep from CSV: a header, then a line a run and target. Empty steps: the run never reached the target.
@@ -25,7 +20,7 @@ export async function readSweepFile(file: string, terminal: Terminal): Promise<S
   const rows: SweepRow[] = [];
   const problems: string[] = [];
   const seen = new Map<string, number>();
-  for (const { record, line } of recordsOf(await contentOf(file, name, terminal), name)) {
+  for (const { record, line } of csvRecords(await textOfFile(file, terminal), name, columns)) {
     try {
       const row = rowOf(record);
       for (const key of keysOf(record, row)) {
@@ -47,52 +42,6 @@ export async function readSweepFile(file: string, terminal: Terminal): Promise<S
     throw new CommandError(`${name} cannot be read: learning_rate is empty in some lines and not in others.`);
   }
   return rows;
-}
-
-async function contentOf(file: string, name: string, terminal: Terminal): Promise<string> {
-  if (file === "-") return text(terminal.input);
-  try {
-    return await readFile(file, "utf8");
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw new CommandError(code === "ENOENT" ? `There is no file ${file}.` : `${name} cannot be read: ${message}`);
-  }
-}
-
-type CsvRecord = Readonly<Record<string, string | undefined>>;
-
-function recordsOf(content: string, name: string): { record: CsvRecord; line: number }[] {
-  try {
-    const read: unknown = parse(content, {
-      bom: true,
-      trim: true,
-      skip_empty_lines: true,
-      info: true,
-      columns: (header: string[]) => checkedHeader(header, name),
-    });
-    return (read as { record: CsvRecord; info: Info }[]).map(({ record, info }) => ({ record, line: info.lines }));
-  } catch (error) {
-    if (error instanceof CsvError) throw new CommandError(`${name} cannot be read:\n  ${error.message}`);
-    throw error;
-  }
-}
-
-function checkedHeader(header: string[], name: string): string[] {
-  const missing = required.filter((column) => !header.includes(column));
-  const unknown = header.filter((column) => ![...required, ...optional].includes(column));
-  const twice = header.filter((column, index) => header.indexOf(column) !== index);
-  const problem =
-    missing.length > 0
-      ? `column ${missing.join(", ")} is missing`
-      : unknown.length > 0
-        ? `column ${unknown.map((column) => JSON.stringify(column)).join(", ")} is not known`
-        : twice.length > 0
-          ? `column ${twice.join(", ")} stands there twice`
-          : undefined;
-  if (problem === undefined) return header;
-  throw new CommandError(
-    `${name} cannot be read:\n  line 1: ${problem}; the header is ${required.join(",")}[,${optional.join(",")}]`,
-  );
 }
 
 function rowOf(record: CsvRecord): SweepRow {

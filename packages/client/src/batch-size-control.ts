@@ -94,8 +94,9 @@ export class BatchSizeControl {
     };
   }
 
-  #mayDecide({ attempt, identifiable, step }: Snapshot | BriefSnapshot): boolean {
-    if (!identifiable || step === null || this.#last === undefined || this.#missing > 0) return false;
+  #mayDecide({ attempt, identifiable, recommendation, step }: Snapshot | BriefSnapshot): boolean {
+    if (!identifiable || recommendation.held_back !== null) return false;
+    if (step === null || this.#last === undefined || this.#missing > 0) return false;
     // Another attempt's answer comes of a spool, or of a process that took the run over.
     if (attempt !== this.#last.attempt) return false;
     return step >= this.#fromStep && this.#last.step - step <= this.#limits.maxAgeSteps;

@@ -14,19 +14,21 @@ interface Answer {
   readonly factor?: number | null;
   readonly identifiable?: boolean;
   readonly attempt?: number;
+  readonly heldBack?: "learning_rate" | null;
 }
 
 const { snapshot } = ingestResultSchema.parse({ accepted: 1, duplicates: 0, rejected: [], snapshot: snapshotAt(0) });
 
 function answered(answer: Answer) {
   const { step, batchSize, recommended, factor = null, identifiable = true, attempt = 0 } = answer;
-  const { low = recommended, high = recommended } = answer;
+  const { low = recommended, high = recommended, heldBack = null } = answer;
   const recommendation = {
     ...snapshot.recommendation,
     batch_size: recommended,
     batch_size_low: low,
     batch_size_high: high,
     learning_rate_factor: factor,
+    held_back: heldBack,
   };
   return { ...snapshot, step, attempt, identifiable, batch_size: batchSize, recommendation };
 }
@@ -100,6 +102,10 @@ describe("the batch size that follows a recommendation", () => {
     expect(decide({ recommended: 128, identifiable: false })).toBeUndefined();
     expect(decide({ recommended: 128, step: 100 - 11 }, { maxAgeSteps: 10 })).toBeUndefined();
     expect(decide({ recommended: 128, step: 100 - 10 }, { maxAgeSteps: 10 })).toBeDefined();
+  });
+
+  it("stands while the recommendation is held back, such as while the learning rate changes", () => {
+    expect(decide({ recommended: 128, heldBack: "learning_rate" })).toBeUndefined();
   });
 
   it("stands in the recommendation's interval, however far from its middle; an end that is not known holds it", () => {

@@ -1,4 +1,4 @@
-import { type BranchRun, type MeanLoss, meanLossAt, unitsOf } from "./branch-losses.ts";
+import { type BranchRun, diverged, type MeanLoss, meanLossAt, unitsOf } from "./branch-losses.ts";
 import { confidence } from "./confidence.ts";
 import { studentTQuantile } from "./student-t.ts";
 
@@ -57,6 +57,8 @@ interface Branch {
   readonly runs: readonly { readonly seed: string | undefined; readonly loss: MeanLoss }[];
 }
 
+const divergedLoss: MeanLoss = { mean: Number.POSITIVE_INFINITY, variance: undefined, degrees: 0, count: 0 };
+
 /** A difference of two mean losses. */
 interface Difference {
   readonly value: number;
@@ -95,11 +97,17 @@ export function checkBranches(
   const sizes = [...new Set(runs.map(({ batchSize }) => batchSize))].sort((one, other) => one - other);
   if (sizes.length < 2)
     return unread(`At least two batch sizes are needed; there ${sizes.length === 1 ? "is one" : "is none"}.`);
-  const units = Math.min(...runs.map(unitsOf));
+  const lasting = runs.filter((run) => !diverged(run));
+  if (lasting.length === 0) return unread("Every branch diverged.");
+  // Not where a branch that diverged was given up.
+  const units = Math.min(...lasting.map(unitsOf));
   const branches: Branch[] = [];
   for (const batchSize of sizes) {
     const own = runs.filter((run) => run.batchSize === batchSize);
-    const read = own.map((run) => ({ seed: run.seed, loss: meanLossAt(run, units, window) }));
+    const read = own.map((run) => ({
+      seed: run.seed,
+      loss: diverged(run) ? divergedLoss : meanLossAt(run, units, window),
+    }));
     const known = read.filter((run): run is Branch["runs"][number] => run.loss !== undefined);
     if (known.length < read.length) {
       return unread(

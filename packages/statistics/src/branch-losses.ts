@@ -23,6 +23,11 @@ export function unitsOf({ batchSize, losses }: BranchRun): number {
   return losses.reduce((last, { step }) => Math.max(last, step), 0) * batchSize;
 }
 
+/** True where a loss is not finite: the training has no state that could be compared. */
+export function diverged({ losses }: BranchRun): boolean {
+  return losses.some(({ loss }) => !Number.isFinite(loss));
+}
+
 /**
  * Loss over the last part of a run, up to the same number of units for every batch size: the straight line through the
  * losses in the window, at its middle. So it lags by as many units everywhere, where an average over steps would lag more
@@ -42,7 +47,6 @@ export function meanLossAt({ batchSize, losses }: BranchRun, end: number, window
   const count = inWindow.length;
   if (count === 0) return undefined;
   const average = inWindow.reduce((sum, { loss }) => sum + loss, 0) / count;
-  if (!Number.isFinite(average)) return { mean: Number.POSITIVE_INFINITY, variance: undefined, degrees: 0, count };
   if (count < 3) return { mean: average, variance: undefined, degrees: 0, count };
   const place = inWindow.reduce((sum, { at }) => sum + at, 0) / count;
   let [squares, products, spread] = [0, 0, 0];

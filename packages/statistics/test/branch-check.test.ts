@@ -86,10 +86,11 @@ describe("a branch check, in closed form", () => {
   });
 
   test("puts a run that diverged beyond the tolerance, and sets no standard by it", () => {
-    const diverged = (size: number) => run(size, (units) => (units > 3000 ? Number.NaN : 1));
+    // Given up long before the others end.
+    const diverged = (size: number) => run(size, (units) => (units > 300 ? Number.NaN : 1), undefined, 640);
     const check = read([run(16, () => 1), diverged(32), run(64, () => 1)]);
     expect(verdicts(check)).toEqual(["smallest", "beyond", "within"]);
-    expect(check).toMatchObject({ largestWithin: 64, smallestBeyond: undefined, settled: true });
+    expect(check).toMatchObject({ largestWithin: 64, smallestBeyond: undefined, settled: true, units: 6400 });
     expect(check.branches[1]).toMatchObject({ loss: Number.POSITIVE_INFINITY, excess: Number.POSITIVE_INFINITY });
   });
 
@@ -111,6 +112,9 @@ describe("what cannot be compared", () => {
   test("gets a reason", () => {
     expect(checkBranches([])).toEqual({ read: false, reason: "At least two batch sizes are needed; there is none." });
     expect(checkBranches([run(16, () => 1)])).toMatchObject({ reason: expect.stringMatching(/there is one/) });
+    expect(checkBranches([run(16, () => Number.NaN), run(32, () => Number.POSITIVE_INFINITY)])).toMatchObject({
+      reason: "Every branch diverged.",
+    });
     const gap: BranchRun = {
       batchSize: 32,
       losses: [
