@@ -113,6 +113,52 @@ describe("page of a collector", () => {
     expect(errors).toEqual([]);
   });
 
+  it("shows loss, learning rate and layers where the hook reports them, and reads the step off the panels over steps", async () => {
+    const collector = await startTestCollector();
+    await collector.request("PUT", "/v1/runs/whole", { project: "p", optimizer: "sgd" });
+    const measurements = Array.from({ length: 300 }, (_, step) => {
+      const wobble = 1 + 0.001 * Math.sin(step);
+      const loss = 2 * Math.exp(-step / 150);
+      const [small, big] = [(loss / 200 + 1 / 16) * wobble, (loss / 200 + 1 / 128) * wobble];
+      return {
+        step,
+        time_ms: step,
+        small: { batch_size: 16, squared_norm: small, count: 8 },
+        big: { batch_size: 128, squared_norm: big },
+        loss,
+        learning_rate: step < 200 ? 0.1 : 0.01,
+        layers: { "dense_1/kernel": [0.7 * small, 0.7 * big], "dense_2/kernel": [0.3 * small, 0.3 * big] },
+      };
+    });
+    await collector.request("POST", "/v1/runs/whole/measurements", { measurements });
+    const { page, errors } = await open(collector, "/runs/whole");
+    await page.getByRole("region", { name: "Power law of the loss" }).getByText("Power law:").waitFor();
+    await page.getByRole("region", { name: "Layers" }).getByText("dense_1/kernel").waitFor();
+    await page.getByRole("list", { name: "What to know" }).waitFor({ state: "hidden" });
+    expect(await page.locator(".basis").textContent()).toContain("is being changed");
+    const panel = page.getByRole("region", { name: "Learning rate and temperature" });
+    await panel.getByText("One step at 200: rate ×0.1.").waitFor();
+    await panel.getByRole("img").focus();
+    await page.keyboard.press("End");
+    await panel.getByText("step 299 · learning rate 0.01 · batch 128 · rate/batch 7.81e-5").waitFor();
+    await page.getByRole("region", { name: "Adaptive schedule" }).getByText("step 299 · adaptive").waitFor();
+    expect(errors).toEqual([]);
+  });
+
+  it("has no panel of what the hook does not report", async () => {
+    const collector = await startTestCollector();
+    await measure(collector, "plain", "g", 300);
+    const { page } = await open(collector, "/runs/plain");
+    await page.getByRole("region", { name: "Adaptive schedule" }).waitFor();
+    expect(await page.getByRole("region").getByRole("heading", { level: 2 }).allTextContents()).toEqual([
+      "Noise scale",
+      "Time against compute",
+      "What another batch size costs",
+      "Adaptive schedule",
+      "Signal and noise",
+    ]);
+  });
+
   it("says when the run was deleted elsewhere", async () => {
     const collector = await startTestCollector();
     await measure(collector, "doomed", "g", 300);

@@ -127,7 +127,10 @@ export function summaryRows(snapshot: PanelSnapshot): SummaryRow[] {
     {
       label: "Recommended batch size",
       value: recommendation.batch_size === null ? "–" : numberText(recommendation.batch_size),
-      detail: rangeOf(recommendation.batch_size_low, recommendation.batch_size_high, "", basisRemark(recommendation)),
+      detail:
+        recommendation.held_back === null
+          ? rangeOf(recommendation.batch_size_low, recommendation.batch_size_high, "", basisRemark(recommendation))
+          : "held while the learning rate changes",
     },
     {
       label: "Useful share of compute",

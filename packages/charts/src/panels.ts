@@ -1,7 +1,7 @@
 import { type PanelData, type SeriesColumnName, unitWords } from "./panel-data.ts";
 import type { PanelConfiguration } from "./panel-frame.ts";
 import { frontierPanel, frontierText } from "./panels/frontier.ts";
-import { layersPanel, layersText } from "./panels/layers.ts";
+import { layersPanel, layersSubtitle, layersText } from "./panels/layers.ts";
 import {
   hasLearningRate,
   learningRateMissing,
@@ -126,7 +126,7 @@ const panels: Readonly<Record<PanelName, Panel>> = {
   layers: {
     title: "Layers",
     drawsFrom: ["snapshot"],
-    subtitle: () => "B_simple of each layer with its 95 % interval, by share of the noise tr Σ",
+    subtitle: layersSubtitle,
     configuration: layersPanel,
     text: layersText,
     missing: (data) => (hasLayers(data) ? undefined : "The hook does not measure layers: turn them on with `layers`."),

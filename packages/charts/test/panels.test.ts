@@ -212,6 +212,24 @@ describe("the panel of the layers", () => {
     );
   });
 
+  it("draws the 16 with the most noise of many, each row with its name and share, and says what the rest has", () => {
+    const layers = Object.fromEntries(
+      Array.from({ length: 512 }, (_, place) => [
+        `model.layers.${place}.mlp.weight`,
+        { b_simple: 100, b_simple_low: 50, b_simple_high: 200, covariance_trace_share: (512 - place) / 131_328 },
+      ]),
+    );
+    const many = { ...data, snapshot: { ...snapshot, layers } };
+    const scale = panelConfiguration("layers", many, lightTheme).options?.scales?.["y"];
+    expect({ min: scale?.min, max: scale?.max }).toEqual({ min: -0.5, max: 15.5 });
+    const callback = scale?.ticks?.callback as unknown as (value: number) => string;
+    expect(callback(0)).toBe("0, 0.4 %");
+    expect(callback(15)).toBe("15, 0.4 %");
+    // 16 of 512, from 512/131328 down: 8072/131328.
+    expect(panelSubtitle("layers", many)).toContain("the 16 of 512 layers with the most, 6.1 % together");
+    expect(panelText("layers", many)).toContain("And 507 more, with 98 % of the noise.");
+  });
+
   it("is one of a run's panels only where layers are measured", () => {
     expect(panelsOf(data)).toContain("layers");
     const { layers: _, ...without } = data.snapshot;
@@ -255,7 +273,7 @@ describe("panel of the schedule", () => {
 
   it("says what it would save against the best single size, and what the batch that is run costs", () => {
     expect(panelText("schedule", longRun)).toBe(
-      "A batch that follows the noise scale takes 1.95× the least steps and 1.95× the least examples (gain γ = 0.902): 2.5 % fewer steps and 2.5 % fewer examples than the best single size, 200. The batch of 128 throughout takes 2.56× the least steps and 1.64× the least examples.",
+      "A batch that follows the noise scale takes 1.95× the least steps and 1.95× the least examples: 2.5 % and 2.5 % fewer than the best single size, 200. 128 throughout takes 2.56× and 1.64×.",
     );
   });
 
@@ -306,7 +324,7 @@ describe("panel of learning rate and temperature", () => {
 
   it("marks the steps of rate and batch, and says them", () => {
     expect(marks().map(({ data: [point] }) => point?.x)).toEqual([1000, 1600]);
-    expect(panelText("learning-rate", longRun)).toContain("2 steps, the last at 1,600: rate 0.10×.");
+    expect(panelText("learning-rate", longRun)).toContain("2 steps, the last at 1,600: rate ×0.1.");
   });
 
   it("takes the root of the batch for Adam, whose temperature that is", () => {

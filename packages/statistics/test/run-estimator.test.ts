@@ -134,25 +134,29 @@ describe("a run's estimator", () => {
     expect(() => new RunEstimator(settings)).toThrow(message);
   });
 
-  test("finds parts of the whole: layers' tr Σ and |G|² sum to the total's, and their shares to 1", () => {
-    const uniform = seededUniform(3);
-    const layered = run.map((observation) => {
-      const first = 0.2 + 0.3 * uniform();
-      return withLayers(
-        observation,
-        new Map([
-          ["first", first],
-          ["second", 1 - first],
-        ]),
-      );
-    });
-    const { layers, horizons } = fold(layered).estimate();
-    const whole = horizons.find(({ horizon }) => horizon === 200);
-    const sum = (key: "gradientSquaredNorm" | "covarianceTrace" | "covarianceTraceShare"): number =>
-      [...layers.values()].reduce((total, layer) => total + (layer[key] ?? Number.NaN), 0);
-    expect(sum("gradientSquaredNorm") / (whole?.gradientSquaredNorm ?? 0)).toBeCloseTo(1, 9);
-    expect(sum("covarianceTrace") / (whole?.covarianceTrace ?? 0)).toBeCloseTo(1, 9);
-    expect(sum("covarianceTraceShare")).toBeCloseTo(1, 12);
+  test("finds parts of the whole: layers' tr Σ and |G|² sum to the total's, their shares to 1, the largest first", () => {
+    const weights = fc.array(fc.double({ min: 0.01, max: 1, noNaN: true }), { minLength: 1, maxLength: 40 });
+    fc.assert(
+      fc.property(weights, fc.integer({ min: 1, max: 1e6 }), (own, seed) => {
+        const uniform = seededUniform(seed);
+        const layered = run.slice(0, 120).map((observation) => {
+          const wobbling = own.map((weight) => weight * (0.5 + uniform()));
+          const sum = wobbling.reduce((total, weight) => total + weight, 0);
+          return withLayers(observation, new Map(wobbling.map((weight, layer) => [`layer ${layer}`, weight / sum])));
+        });
+        const { layers, horizons } = fold(layered).estimate();
+        const whole = horizons.find(({ horizon }) => horizon === 200);
+        const sum = (key: "gradientSquaredNorm" | "covarianceTrace" | "covarianceTraceShare"): number =>
+          [...layers.values()].reduce((total, layer) => total + (layer[key] ?? Number.NaN), 0);
+        expect(layers.size).toBe(own.length);
+        expect(sum("gradientSquaredNorm") / (whole?.gradientSquaredNorm ?? 0)).toBeCloseTo(1, 9);
+        expect(sum("covarianceTrace") / (whole?.covarianceTrace ?? 0)).toBeCloseTo(1, 9);
+        expect(sum("covarianceTraceShare")).toBeCloseTo(1, 12);
+        const shares = [...layers.values()].map(({ covarianceTraceShare: share }) => share ?? Number.NaN);
+        expect(shares).toEqual(shares.toSorted((one, other) => other - one));
+      }),
+      { seed: 5, numRuns: 20 },
+    );
   });
 
   test("keeps layers that come late or stay away, under any name", () => {

@@ -1,4 +1,4 @@
-import type { LineLabel } from "../line-labels.ts";
+import { shortLayerNames } from "../layer-names.ts";
 import { logRange } from "../log-axis.ts";
 import { estimateText } from "../number-text.ts";
 import { type LayerNumbers, type PanelData, unitWords } from "../panel-data.ts";
@@ -9,7 +9,6 @@ import type { Theme } from "../theme.ts";
 const drawnLayers = 16;
 /** Upper bounds this far above every value run off the side, as unbounded ones do. */
 const widest = 20;
-const longestName = 20;
 
 type NamedLayer = readonly [name: string, layer: LayerNumbers];
 
@@ -30,20 +29,6 @@ export function layersPanel(data: PanelData, theme: Theme): PanelConfiguration {
   );
   const range = logRange([...values, whole, ...bounded], inner);
   const beyond = range.max * 10;
-  const labels = layers.flatMap(([, { covariance_trace_share: share }], y): LineLabel[] =>
-    share === null
-      ? []
-      : [
-          {
-            text: `${percent(share)} of the noise`,
-            color: theme.muted,
-            x: range.max,
-            y,
-            align: "left",
-            position: "beside",
-          },
-        ],
-  );
   const intervals = layers.flatMap(([, { b_simple_low: low, b_simple_high: high }], y) => {
     if (low === null) return [];
     const ends = [
@@ -66,10 +51,30 @@ export function layersPanel(data: PanelData, theme: Theme): PanelConfiguration {
       lineDataset(wholeLine, theme.blue, { borderDash: [2, 3], borderWidth: 1.5 }),
       ...intervals,
     ],
-    x: { kind: "log", title: `B_simple of the layer [${unitWords[data.snapshot.unit]}]; dotted: the whole`, range },
-    y: { kind: "names", names: layers.map(([name]) => shorten(name)) },
-    labels,
+    x: { kind: "log", title: `B_simple, ${unitWords[data.snapshot.unit]}; dotted: the whole`, range },
+    y: { kind: "names", names: rowNames(layers) },
+    labels: [],
   });
+}
+
+/** Name and share of the noise. */
+function rowNames(layers: readonly NamedLayer[]): string[] {
+  const names = shortLayerNames(layers.map(([name]) => name));
+  return layers.map(([, { covariance_trace_share: share }], row) =>
+    share === null ? (names[row] ?? "") : `${names[row]}, ${percent(share)}`,
+  );
+}
+
+export function layersSubtitle(data: PanelData): string {
+  const layers = byShare(data);
+  const shown = "B_simple with its 95 % interval, and share of the noise tr Σ";
+  return layers.length <= drawnLayers
+    ? shown
+    : `${shown}; the ${drawnLayers} of ${layers.length} layers with the most, ${percent(shareOf(layers.slice(0, drawnLayers)))} together`;
+}
+
+function shareOf(layers: readonly NamedLayer[]): number {
+  return layers.reduce((sum, [, { covariance_trace_share: share }]) => sum + (share ?? 0), 0);
 }
 
 export function layersText(data: PanelData): string {
@@ -82,14 +87,11 @@ export function layersText(data: PanelData): string {
       if (value !== null) return `${name}: ${estimateText(value)} ${units}${part}`;
       return low === null ? `${name}: not known yet${part}` : `${name}: at least ${estimateText(low)} ${units}${part}`;
     });
-  const rest = layers.length > words.length ? ` And ${layers.length - words.length} more.` : "";
+  const others = layers.slice(words.length);
+  const rest = others.length === 0 ? "" : ` And ${others.length} more, with ${percent(shareOf(others))} of the noise.`;
   return layers.length === 0 ? "No layer was measured." : `${words.join("; ")}.${rest}`;
 }
 
 function percent(share: number): string {
   return `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
-}
-
-function shorten(name: string): string {
-  return name.length > longestName ? `…${name.slice(1 - longestName)}` : name;
 }

@@ -1,6 +1,6 @@
 import { type SettingChange, settingChanges, type TrainingSettings, temperature } from "@noisescale/statistics";
 import type { LineLabel } from "../line-labels.ts";
-import { numberText, rateText, timesText } from "../number-text.ts";
+import { numberText, rateText } from "../number-text.ts";
 import type { PanelData, PanelSeries } from "../panel-data.ts";
 import {
   lineDataset,
@@ -58,7 +58,7 @@ export function learningRatePanel({ snapshot, series }: PanelData, theme: Theme)
               x: change.step,
               y: range.max,
               align: "right",
-              position: "below",
+              position: "beside",
             }),
           ),
         ];
@@ -132,7 +132,11 @@ function overHighest(points: readonly { readonly x: number; readonly y: number }
 function changeWords(change: SettingChange | undefined): string {
   const { learningRateFactor, batchSizeFactor } = change ?? {};
   return [
-    ...(learningRateFactor === undefined ? [] : [`rate ${timesText(learningRateFactor)}`]),
-    ...(batchSizeFactor === undefined ? [] : [`batch ${timesText(batchSizeFactor)}`]),
+    ...(learningRateFactor === undefined ? [] : [`rate ${factorText(learningRateFactor)}`]),
+    ...(batchSizeFactor === undefined ? [] : [`batch ${factorText(batchSizeFactor)}`]),
   ].join(", ");
+}
+
+function factorText(factor: number): string {
+  return `×${Number(factor.toPrecision(2))}`;
 }

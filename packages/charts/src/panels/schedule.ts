@@ -72,8 +72,8 @@ export function schedulePanel({ snapshot, series }: PanelData, theme: Theme): Pa
 export function scheduleSubtitle({ snapshot }: PanelData): string {
   const { adaptive_gain: gain, basis } = snapshot.predicted;
   const ratio = latencyRatioOf(snapshot);
-  const what = `√(r·${noiseScaleName(basis)}), the batch that would have cost the least; dashed: the best single size`;
-  return ratio === null || gain === null ? what : `${what}; r = ${estimateText(ratio)}, γ = ${gain.toFixed(3)}`;
+  const numbers = ratio === null || gain === null ? "" : `, r = ${estimateText(ratio)}, γ = ${gain.toFixed(2)}`;
+  return `√(r·${noiseScaleName(basis)}) along this run${numbers}; dashed: the best single size`;
 }
 
 export function scheduleText({ snapshot }: PanelData): string {
@@ -87,14 +87,12 @@ export function scheduleText({ snapshot }: PanelData): string {
     steps: 1 - adaptive.stepsFactor / fixed.stepsFactor,
     units: 1 - adaptive.unitsFactor / fixed.unitsFactor,
   };
-  const costs = (steps: number, of: number): string =>
-    `${timesText(steps)} the least steps and ${timesText(of)} the least ${units}`;
   const batch = snapshot.batch_size;
   const now =
     batch === null
       ? ""
-      : ` The batch of ${numberText(batch)} throughout takes ${costs(stepsFactor(batch, critical), unitsFactor(batch, critical))}.`;
-  return `A batch that follows the noise scale takes ${costs(adaptive.stepsFactor, adaptive.unitsFactor)} (gain γ = ${gain.toFixed(3)}): ${percent(saved.steps)} fewer steps and ${percent(saved.units)} fewer ${units} than the best single size, ${estimateText(adaptiveBatchSize(critical, ratio))}.${now}`;
+      : ` ${numberText(batch)} throughout takes ${timesText(stepsFactor(batch, critical))} and ${timesText(unitsFactor(batch, critical))}.`;
+  return `A batch that follows the noise scale takes ${timesText(adaptive.stepsFactor)} the least steps and ${timesText(adaptive.unitsFactor)} the least ${units}: ${percent(saved.steps)} and ${percent(saved.units)} fewer than the best single size, ${estimateText(adaptiveBatchSize(critical, ratio))}.${now}`;
 }
 
 function percent(share: number): string {
