@@ -1,5 +1,5 @@
 // How long a run of 100,000 measurements takes to open in a browser: from asking for the page until its figures and its
-// four panels are drawn. Prints a row an opening, beside a run of 1,000.
+// panels are drawn. Prints a row an opening, beside a run of 1,000.
 // Usage: node --conditions=@noisescale/source test/bench/page.ts
 
 import { mkdtemp, rm } from "node:fs/promises";
@@ -24,7 +24,11 @@ async function fill(url: string, run: string, total: number): Promise<void> {
   const uniform = seededUniform(3);
   for (let first = 0; first < total; first += perRequest) {
     const count = Math.min(perRequest, total - first);
-    const measurements = Array.from({ length: count }, (_, index) => syntheticMeasurement(first + index, uniform));
+    const measurements = Array.from({ length: count }, (_, index) => ({
+      ...syntheticMeasurement(first + index, uniform),
+      loss: 3 - (2 * (first + index)) / total,
+      learning_rate: first + index < total / 2 ? 0.1 : 0.01,
+    }));
     await send("POST", "/measurements", { measurements });
   }
 }
@@ -36,7 +40,7 @@ async function open(browser: Browser, address: string): Promise<number> {
   await page.goto(address, { waitUntil: "commit" });
   await page.waitForFunction(
     () =>
-      document.querySelectorAll("section:not([hidden]) canvas").length === 4 &&
+      document.querySelectorAll("section:not([hidden]) canvas").length === 7 &&
       [...document.querySelectorAll<HTMLCanvasElement>("section:not([hidden]) canvas")].every(
         ({ width }) => width > 300,
       ) &&

@@ -12,7 +12,7 @@ from scipy.stats import linregress
 Array = np.ndarray
 Json = dict[str, object]
 
-NOW, MEMORY = 16, 200
+NOW, MEMORY = 16, 100
 #: the recommendation's hysteresis
 FACTOR = 1.25
 SIDE = 4
@@ -25,7 +25,7 @@ def horizon_mean(values: Array, horizon: int) -> float:
 
 
 def held_back(rates: Array, sizes: Array, power: float) -> list[bool]:
-    """After each measurement: rate/size^power of the last 16 and of the last 200 are further apart than the hysteresis."""
+    """After each measurement: rate/size^power of the last 16 and of the last 100 are further apart than the hysteresis."""
 
     def temperature(n: int, horizon: int) -> float:
         return horizon_mean(rates[:n], horizon) / horizon_mean(sizes[:n], horizon) ** power

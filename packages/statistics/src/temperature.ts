@@ -17,12 +17,12 @@ export function temperature(learningRate: number, batchSize: number, optimizer?:
 
 /** Measurements that say what the temperature is now, and what it was while the filter learned what it knows. */
 const nowHorizon = 16;
-const memoryHorizon = 200;
+const memoryHorizon = 100;
 
 /**
- * Whether the temperature is being changed: that of the last 16 measurements and that of the last 200 are more than a
- * factor apart. In that time the filter follows what the change does to B_simple; a schedule that moves it by less within
- * it is followed as it goes. Rates and batch sizes are averaged apart, each exponentially weighted and bias-corrected
+ * Whether the temperature is being changed: that of the last 16 measurements and that of the last 100 are more than a
+ * factor apart. In about that time the filter follows what the change does to B_simple; a schedule that moves it by less
+ * within it is followed as it goes, which is nearer to the truth than what stood before. Rates and batch sizes are averaged apart, each exponentially weighted and bias-corrected
  * (decay a measurement (h − 1)/(h + 1)), so that the smaller batch at the end of an epoch is no change.
  */
 export class TemperatureWatch {
