@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { panelStyle } from "./standalone-style.ts";
 
 const bundle = fileURLToPath(new URL("../dist/bundle/panels.js", import.meta.url));
 let script: string | undefined;
@@ -37,7 +38,7 @@ export function renderStandalonePage({ name, headline, basis, panels, data }: St
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>Noise scale: ${escapeHtml(name)}</title>
-<style>${style}</style>
+<style>${panelStyle}</style>
 </head>
 <body>
 <p class="name">${escapeHtml(name)}</p>
@@ -79,19 +80,3 @@ function scriptText(json: string): string {
 function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (mark) => `&#${mark.charCodeAt(0)};`);
 }
-
-const style = `
-:root { --background: #fbfbfa; --card: #fff; --ink: #1b1f24; --muted: #5c6370; --line: #e2e5e9; }
-@media (prefers-color-scheme: dark) { :root { --background: #0f1216; --card: #171b21; --ink: #eceef2; --muted: #a3abb9; --line: #2c323b; } }
-* { box-sizing: border-box; }
-body { margin: 0; padding: 16px; background: var(--background); color: var(--ink); font: 15px/1.5 Inter, system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
-h1 { font-size: 1.4rem; line-height: 1.25; margin: 0 0 4px; max-width: 40em; text-wrap: balance; }
-h2 { font-size: 1rem; margin: 0; }
-p { color: var(--muted); margin: 0 0 12px; max-width: 70ch; overflow-wrap: anywhere; }
-.name { margin: 0; }
-main { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); gap: 16px; }
-section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 14px 16px; min-width: 0; }
-section p { font-size: 0.85rem; margin: 0 0 8px; }
-.chart { position: relative; height: 300px; }
-.missing { display: grid; place-items: center; height: 300px; text-align: center; }
-`;

@@ -8,6 +8,8 @@ export interface ReadRun {
   /** In the order of each key's steps; keys in any order. Times are 0 where the tracker keeps none. */
   readonly points: readonly Point[];
   readonly panels: readonly Pick<PanelFile, "panel" | "contentType" | "bytes">[];
+  /** Left out by a tracker that keeps none. */
+  readonly panelData?: string | undefined;
   /** Holds the delivered markdown; may hold the user's own words too. */
   readonly note: string | undefined;
   /**
@@ -230,6 +232,25 @@ export function describeTracker(name: string, claims: TrackerClaims): void {
           );
         }
         await run.close();
+      });
+    });
+
+    test("the panels' data replaces what was there before, or keeps a delivery out where none is taken", async () => {
+      await withTracker(async (tracker) => {
+        const run = await tracker.openRun(backend.target("panel-data"), context("panel-data"));
+        const data = (name: string, step: number): Delivery =>
+          delivery({
+            points: [point(step)],
+            panelData: { json: JSON.stringify({ name }), step, timeMs: startMs + step },
+          });
+        if (!tracker.capabilities.panelData) {
+          await expectRefusal(run.send(data("refused", 1), null), false);
+          return;
+        }
+        const position = await run.send(data("naïve <b>", 1), null);
+        await run.send(data("≥ 410 </script>", 2), position);
+        await run.close();
+        expect((await backend.read("panel-data")).panelData).toBe(JSON.stringify({ name: "≥ 410 </script>" }));
       });
     });
 

@@ -53,5 +53,9 @@ export function checkDelivery(tracker: Pick<Tracker, "kind" | "capabilities">, d
     if (alert.text.length > longestText) refuse(what, `its text must be at most ${longestText} characters`);
     checkMoment(what, alert);
   }
+  if (delivery.panelData !== undefined) {
+    if (!tracker.capabilities.panelData) refuse("the panels' data", "this tracker takes none");
+    checkMoment("the panels' data", delivery.panelData);
+  }
   if (delivery.note !== undefined) checkMoment("the note", delivery.note);
 }

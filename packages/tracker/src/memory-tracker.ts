@@ -40,6 +40,11 @@ export class MemoryRun {
     return new Map(panels.map((panel) => [`${panel.panel} ${panel.contentType}`, panel]));
   }
 
+  /** The last of the panels' data. */
+  get panelData(): string | undefined {
+    return this.deliveries.findLast((delivery) => delivery.panelData !== undefined)?.panelData?.json;
+  }
+
   /** The last note. */
   get note(): string | undefined {
     return this.deliveries.findLast((delivery) => delivery.note !== undefined)?.note?.markdown;
@@ -64,6 +69,7 @@ export class MemoryTracker implements Tracker {
       panels: ["text/html", "image/png"],
       note: true,
       alerts: true,
+      panelData: true,
       pushEverySeconds: 0,
       pushPanelsEverySeconds: 0,
       ...capabilities,

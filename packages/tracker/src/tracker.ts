@@ -46,6 +46,8 @@ export interface Delivery {
   readonly panels: readonly PanelFile[];
   /** In the order in which they were raised; only where the tracker takes them. */
   readonly alerts?: readonly TrackerAlert[];
+  /** What the panels are drawn from, as JSON; only where the tracker takes it. It replaces what was there before. */
+  readonly panelData?: { readonly json: string; readonly step: number; readonly timeMs: number };
   /** Markdown: the current numbers in words. */
   readonly note?: { readonly markdown: string; readonly step: number; readonly timeMs: number };
   /**
@@ -59,6 +61,8 @@ export interface Delivery {
 export interface TrackerCapabilities {
   readonly panels: readonly PanelFile["contentType"][];
   readonly note: boolean;
+  /** Whether the panels' data is kept, for a page that draws them itself. */
+  readonly panelData: boolean;
   /** Whether alerts are mirrored there, natively or as what comes closest (a tag, a text). */
   readonly alerts: boolean;
   /** Shortest time between two deliveries of a run [s], those with alerts apart. */

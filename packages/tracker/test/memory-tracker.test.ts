@@ -16,7 +16,13 @@ describeTracker("MemoryTracker", {
         const held = tracker.runs.get(run);
         if (held === undefined) throw new Error(`${run} was never opened`);
         const alerts = held.alerts.map(({ title, text }) => `${title} ${text}`);
-        return { points: held.points, panels: [...held.panels.values()], note: held.note, alerts };
+        return {
+          points: held.points,
+          panels: [...held.panels.values()],
+          note: held.note,
+          panelData: held.panelData,
+          alerts,
+        };
       },
       countRuns: async () => tracker.runs.size,
       stop: async () => {},

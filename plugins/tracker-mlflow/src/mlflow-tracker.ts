@@ -39,6 +39,7 @@ export function mlflowTracker(config: MlflowConfig): Tracker {
     panels: config.artifacts === false ? [] : ["text/html", "image/png"],
     note: true,
     alerts: true,
+    panelData: false,
     pushEverySeconds: 10,
     pushPanelsEverySeconds: 60,
   };

@@ -46,6 +46,11 @@ export function textEvent(tag: string, markdown: string, at: Moment): Uint8Array
   return summaryEvent(tag, stringScalar(markdown), metadata("text", dataClass.tensor), at);
 }
 
+/** What the tab of the panels draws from, for the plugin that shows it. */
+export function panelDataEvent(json: string, at: Moment): Uint8Array {
+  return summaryEvent("noise_scale/panel_data", stringScalar(json), metadata("noisescale", dataClass.tensor), at);
+}
+
 /** The layout of the Custom Scalars tab; `layout` is a serialised `tensorboard.Layout`. */
 export function layoutEvent(layout: Uint8Array, at: Moment): Uint8Array {
   return summaryEvent(

@@ -36,6 +36,7 @@ const capabilities: TrackerCapabilities = {
   panels: ["image/png"],
   note: true,
   alerts: true,
+  panelData: true,
   pushEverySeconds: 2,
   pushPanelsEverySeconds: 60,
 };

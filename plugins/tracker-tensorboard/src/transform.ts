@@ -1,7 +1,15 @@
 import { alertMarkdown, type Delivery } from "@noisescale/tracker";
 import { bandPoints, customScalarsLayout } from "./layout.ts";
 import { pngSize } from "./png-size.ts";
-import { fileVersionEvent, imageEvent, isShowable, layoutEvent, scalarEvent, textEvent } from "./summary.ts";
+import {
+  fileVersionEvent,
+  imageEvent,
+  isShowable,
+  layoutEvent,
+  panelDataEvent,
+  scalarEvent,
+  textEvent,
+} from "./summary.ts";
 import { tfRecord } from "./tf-record.ts";
 
 /**
@@ -13,9 +21,9 @@ import { tfRecord } from "./tf-record.ts";
  * @throws TrackerError, not retryable, where a panel is no PNG
  */
 export function deliveryRecords(delivery: Delivery, opensFile: boolean): Buffer | undefined {
-  const { panels, alerts = [], note } = delivery;
+  const { panels, alerts = [], panelData, note } = delivery;
   const points = delivery.points.filter((point) => isShowable(point.value));
-  const moments = [...points, ...panels, ...alerts, ...(note === undefined ? [] : [note])];
+  const moments = [...points, ...panels, ...alerts, ...[panelData, note].filter((part) => part !== undefined)];
   if (moments.length === 0) return undefined;
 
   const events: Uint8Array[] = [];
@@ -33,6 +41,7 @@ export function deliveryRecords(delivery: Delivery, opensFile: boolean): Buffer 
   for (const alert of alerts) {
     events.push(textEvent(`noise_scale/alert/${alert.rule}/text_summary`, alertMarkdown(alert), alert));
   }
+  if (panelData !== undefined) events.push(panelDataEvent(panelData.json, panelData));
   if (note !== undefined) events.push(textEvent("noise_scale/note/text_summary", note.markdown, note));
   return Buffer.concat(events.map(tfRecord));
 }

@@ -22,7 +22,9 @@ describeTracker("tensorboardTracker", {
       createTracker: () => tensorboardTracker({ root }),
       target: (run) => ({ dir: `mnist/${run}` }),
       read: async (run) => {
-        const { scalars, images, texts, rendered } = await reader.read(join(root, "mnist", run, "noise_scale"));
+        const { scalars, images, texts, rendered, panelData } = await reader.read(
+          join(root, "mnist", run, "noise_scale"),
+        );
         return {
           points: Object.entries(scalars)
             .filter(([tag]) => !tag.startsWith("noise_scale_band/"))
@@ -36,6 +38,7 @@ describeTracker("tensorboardTracker", {
             bytes: Buffer.from(events.at(-1)?.[3] ?? "", "base64"),
           })),
           note: texts["noise_scale/note/text_summary"]?.at(-1)?.[1],
+          panelData: panelData ?? undefined,
           alerts: Object.entries(rendered).flatMap(([tag, shown]) =>
             tag.startsWith("noise_scale/alert/") ? shown : [],
           ),

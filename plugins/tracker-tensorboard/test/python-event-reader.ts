@@ -28,6 +28,8 @@ export interface ReadDirectory {
         ])[],
       ])[]
     | null;
+  /** The data of the panels' tab, the last. */
+  readonly panelData: string | null;
   /** Plugin and data class by tag. */
   readonly classes: Readonly<Record<string, readonly [plugin: string, dataClass: number]>>;
 }

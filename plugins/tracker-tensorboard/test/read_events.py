@@ -34,7 +34,7 @@ def rendered(markdown):
 def read(directory):
     accumulator = event_accumulator.EventAccumulator(directory, size_guidance=KEEP_ALL)
     accumulator.Reload()
-    read_back = {"scalars": {}, "images": {}, "texts": {}, "rendered": {}, "layout": None, "classes": {}}
+    read_back = {"scalars": {}, "images": {}, "texts": {}, "rendered": {}, "layout": None, "panelData": None, "classes": {}}
     for tag in accumulator.Tags()["tensors"]:
         metadata = accumulator.SummaryMetadata(tag)
         plugin = metadata.plugin_data.plugin_name
@@ -56,6 +56,8 @@ def read(directory):
         elif plugin == "text":
             read_back["texts"][tag] = [[event.step, array.item().decode()] for event, array in zip(events, arrays)]
             read_back["rendered"][tag] = [rendered(array.item()) for array in arrays]
+        elif plugin == "noisescale":
+            read_back["panelData"] = arrays[-1].item().decode()
         elif plugin == "custom_scalars":
             layout = layout_pb2.Layout.FromString(arrays[-1].item())
             read_back["layout"] = [

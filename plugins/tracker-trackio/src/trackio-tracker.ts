@@ -33,6 +33,7 @@ export function trackioTracker(config: TrackioConfig): Tracker {
     panels: ["text/html"],
     note: false,
     alerts: true,
+    panelData: false,
     pushEverySeconds: 10,
     pushPanelsEverySeconds: 60,
   };

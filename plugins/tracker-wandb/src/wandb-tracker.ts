@@ -35,6 +35,7 @@ export function wandbTracker(config: WandbConfig): Tracker {
     panels: ["text/html"],
     note: false,
     alerts: true,
+    panelData: false,
     pushEverySeconds: 10,
     // W&B keeps each of them: some megabytes an hour.
     pushPanelsEverySeconds: 600,

@@ -181,11 +181,11 @@ export class OutboxWorker {
   async #extras(
     queue: QueueRow,
     now: boolean,
-  ): Promise<{ readonly parts: Pick<Delivery, "panels" | "note">; readonly madeMs: number } | undefined> {
+  ): Promise<{ readonly parts: Pick<Delivery, "panels" | "panelData" | "note">; readonly madeMs: number } | undefined> {
     const { capabilities } = this.#configured.tracker;
     const madeMs = Date.now();
     if (!now && madeMs - queue.panelsMs < capabilities.pushPanelsEverySeconds * 1000) return undefined;
-    if (capabilities.panels.length === 0 && !capabilities.note) return undefined;
+    if (capabilities.panels.length === 0 && !capabilities.panelData && !capabilities.note) return undefined;
     try {
       const parts = await this.#parts.panels.render(queue.run, capabilities);
       return parts === undefined ? undefined : { parts, madeMs };

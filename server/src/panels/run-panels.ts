@@ -45,6 +45,7 @@ export class RunPanels {
     const link = this.#publicUrl === undefined ? undefined : `${this.#publicUrl}/runs/${encodeURIComponent(name)}`;
     return {
       panels: await this.#files(data, capabilities.panels, step, timeMs),
+      ...(capabilities.panelData ? { panelData: { json: panelDataJson(data), step, timeMs } } : {}),
       ...(capabilities.note
         ? { note: { markdown: summaryMarkdown(data.name, data.snapshot, link), step, timeMs } }
         : {}),
@@ -74,4 +75,13 @@ export class RunPanels {
       ),
     );
   }
+}
+
+/** Digits that a drawn value is told apart by; the whole would be twice as long. */
+const keptDigits = 7;
+
+function panelDataJson(data: PanelData): string {
+  return JSON.stringify(data, (_key, value: unknown) =>
+    typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(keptDigits)) : value,
+  );
 }
