@@ -124,7 +124,7 @@ def form_answer(form: Followed, n: int, signed: bool) -> list[float | None]:
 
 
 def frontier_of_form(form: Followed, n: int, units: Array, elapsed: Array) -> Json | None:
-    """What the run would have taken by this form alone; None where it does not speak of the whole run.
+    """What the run would have taken by this form alone; None where it does not speak of the whole run, or has no upper bound.
 
     Each step counts at the value of the form's next measurement; those after the last wait.
     """
@@ -139,9 +139,12 @@ def frontier_of_form(form: Followed, n: int, units: Array, elapsed: Array) -> Js
         "middle": form.mean[at],
         "high": np.where(unbounded, np.inf, form.upper[at]),
     }
+    predicted = {
+        bound: noise_scale.predicted_frontier(x, units[counted], elapsed[counted]) for bound, x in inverse.items()
+    }
+    if predicted["low"][0] == 0:
+        return None
     return {
-        "predicted_min_steps_and_min_units": {
-            bound: noise_scale.predicted_frontier(x, units[counted], elapsed[counted]) for bound, x in inverse.items()
-        },
+        "predicted_min_steps_and_min_units": predicted,
         "adaptive_gain": training_settings.adaptive_gain(inverse["middle"], units[counted], elapsed[counted]),
     }

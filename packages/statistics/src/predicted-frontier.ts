@@ -67,6 +67,11 @@ export class FrontierPrediction {
     return quotient(this.#sum(4), this.#sum(1));
   }
 
+  /** Some signal was seen even at the lower bound of 1/𝓑, so that B_crit has an upper one. */
+  get bounded(): boolean {
+    return this.#sum(0) > 0;
+  }
+
   estimate(): PredictedFrontier {
     const known = this.#sum(4) > 0;
     const value = (place: number): number | undefined => (known ? this.#sum(place) : undefined);

@@ -110,7 +110,7 @@ const formNames: readonly FormName[] = ["hessian", "preconditioned"];
 /** The statistics of one run, online: O(1) time and memory a measurement, the same bits from the same measurements. */
 export class RunEstimator {
   /** Of the serialised state: bytes of another version are refused, and the measurements folded again. */
-  static readonly stateVersion = 8;
+  static readonly stateVersion = 9;
 
   readonly #settings: RunSettings;
   #filter = new SignalFilter();
@@ -329,9 +329,13 @@ export class RunEstimator {
     if (inverse !== undefined) this.#noiseFrontier.count(inverse);
   }
 
-  /** B_noise's where B_noise speaks of the whole run, else B_simple's: one frontier's sums are never made of both. */
+  /**
+   * B_noise's where that speaks of the whole run and has bounds on both sides, else B_simple's: one frontier's sums are never
+   * made of both.
+   */
   get #predicting(): RunFrontier {
-    return this.#forms.get("hessian")?.wholeRun === true ? this.#noiseFrontier : this.#frontier;
+    const byNoise = this.#forms.get("hessian")?.wholeRun === true && this.#noiseFrontier.bounded;
+    return byNoise ? this.#noiseFrontier : this.#frontier;
   }
 
   #formNoiseScales(): FormNoiseScales {

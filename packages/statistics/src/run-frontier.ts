@@ -49,6 +49,11 @@ export class RunFrontier {
     return this.#prediction.criticalBatchSize;
   }
 
+  /** B_crit has an upper bound; once it has, it keeps one. */
+  get bounded(): boolean {
+    return this.#prediction.bounded;
+  }
+
   /** Of the steps that were counted. */
   estimate(): PredictedFrontier {
     return this.#prediction.estimate();
