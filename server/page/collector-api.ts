@@ -1,5 +1,6 @@
 import { panelColumns } from "@noisescale/charts";
 import type {
+  AlertList,
   GroupFrontierAnswer,
   Problem,
   RunDetail,
@@ -38,6 +39,10 @@ export function fetchRun(run: string, signal: AbortSignal): Promise<RunDetail> {
 
 export function fetchSnapshot(run: string, signal: AbortSignal): Promise<Snapshot> {
   return read(runAddress(run, "/snapshot"), signal);
+}
+
+export function fetchAlerts(signal: AbortSignal): Promise<AlertList> {
+  return read("/v1/alerts", signal);
 }
 
 /** @param from - first step */

@@ -1,3 +1,4 @@
+import { showAlerts } from "./alerts-view.ts";
 import { Announcer } from "./announcer.ts";
 import { ConnectionBanner } from "./connection-banner.ts";
 import { element } from "./element.ts";
@@ -27,6 +28,7 @@ function show(): void {
   const place = placeOf(location.pathname);
   document.title = "noisescale";
   if (place.kind === "runs") showRunList(view);
+  else if (place.kind === "alerts") showAlerts(view);
   else if (place.kind === "run") showRun(view, place.run);
   else if (place.kind === "group") showGroup(view, place.group);
   else showNothing(view, "There is no page at this address.");

@@ -1,6 +1,6 @@
 import type { RunSummary } from "@noisescale/protocol";
 
-export const sortKeys = ["name", "state", "step", "b_simple", "batch_size", "time"] as const;
+export const sortKeys = ["name", "state", "step", "b_simple", "batch_size", "time", "alert"] as const;
 export type SortKey = (typeof sortKeys)[number];
 
 export interface Order {
@@ -18,6 +18,7 @@ export interface RunRows {
 }
 
 const states = ["live", "failed", "finished"];
+const severities = ["info", "warning", "error"];
 
 function sortValue(run: RunSummary, key: SortKey): string | number | null {
   switch (key) {
@@ -33,6 +34,8 @@ function sortValue(run: RunSummary, key: SortKey): string | number | null {
       return run.batch_size;
     case "time":
       return run.time_ms;
+    case "alert":
+      return run.alert === null ? null : severities.indexOf(run.alert.severity);
   }
 }
 

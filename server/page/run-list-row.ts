@@ -1,6 +1,7 @@
 import { estimateText, numberText } from "@noisescale/charts";
 import type { RunSummary } from "@noisescale/protocol";
 import { ageText } from "./age-text.ts";
+import { ruleName, severityMark } from "./alert-words.ts";
 import { element, linkOrText } from "./element.ts";
 import { groupPath, runPath } from "./place.ts";
 import { stateMark } from "./run-state.ts";
@@ -33,6 +34,7 @@ export function runListRow(run: RunSummary): HTMLElement {
     ),
     element("td", { class: "column-batch_size" }, batchWords(run)),
     element("td", { class: "column-time" }, run.time_ms === null ? "none yet" : ageText(Date.now() - run.time_ms)),
+    element("td", { class: "column-alert" }, alertMark(run)),
     element("td", { class: "column-trackers" }, trackerLinks(run)),
   );
 }
@@ -77,6 +79,14 @@ function batchWords({ batch_size: batch, recommended_batch_size: recommended }: 
     return element("span", {}, now, element("span", { class: "remark" }, "about right"));
   }
   return element("span", {}, `${now} → `, element("strong", { class: "recommended" }, numberText(recommended)));
+}
+
+/** The gravest alert that lasts, as a mark with its rule; the whole sentence on the run's page. */
+function alertMark({ alert }: RunSummary): HTMLElement | null {
+  if (alert === null) return null;
+  const mark = severityMark(alert.severity, ruleName(alert.rule));
+  mark.title = alert.title;
+  return mark;
 }
 
 function trackerLinks({ trackers }: RunSummary): HTMLElement {

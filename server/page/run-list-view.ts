@@ -14,6 +14,7 @@ const columns: readonly { readonly key: SortKey; readonly title: string; readonl
   { key: "b_simple", title: "B_simple" },
   { key: "batch_size", title: "Batch now → recommended" },
   { key: "time", title: "Last measurement" },
+  { key: "alert", title: "Alert" },
 ];
 
 /** A group with more runs than this is folded until it is opened. */
@@ -52,7 +53,12 @@ export function showRunList({ main, banner, signal }: View): void {
       return element("tbody", { class: "group" }, heading, ...(isFolded ? [] : members.map(runListRow)));
     });
     return [
-      element("header", { class: "list-header" }, element("h1", {}, "Runs"), element("p", { class: "facts" }, count)),
+      element(
+        "header",
+        { class: "list-header" },
+        element("h1", {}, "Runs"),
+        element("p", { class: "facts" }, count, " · ", element("a", { href: "/alerts" }, "All alerts")),
+      ),
       element(
         "div",
         { class: "card list" },

@@ -1,4 +1,5 @@
 import { headline } from "@noisescale/charts";
+import { alertItem } from "./alerts-view.ts";
 import { runAddress } from "./collector-api.ts";
 import { element, linkOrText } from "./element.ts";
 import type { RunNow } from "./live-run.ts";
@@ -20,12 +21,14 @@ export class RunRecords {
 
   show(now: RunNow): void {
     this.#showNotes(now);
-    const { run, trackers, events, tags } = now.detail;
-    const shown = JSON.stringify([run, trackers, events, tags]);
+    const { run, trackers, events, tags, alerts } = now.detail;
+    const shown = JSON.stringify([run, trackers, events, tags, alerts]);
     if (shown === this.#shown) return;
     this.#shown = shown;
     this.node.replaceChildren(
-      ...[trackerTable(now), eventTable(now), tagList(now), dataLinks(now)].filter((part) => part !== undefined),
+      ...[alertList(now), trackerTable(now), eventTable(now), tagList(now), dataLinks(now)].filter(
+        (part) => part !== undefined,
+      ),
     );
   }
 
@@ -38,6 +41,16 @@ export class RunRecords {
     this.#notesShown = shown;
     this.notes.replaceChildren(...notes.map(({ message }) => element("li", {}, message)));
   }
+}
+
+/** Those that last first, else the latest first. */
+function alertList({ detail: { alerts } }: RunNow): HTMLElement | undefined {
+  if (alerts.length === 0) return undefined;
+  const order = [...alerts].reverse();
+  const lasting = order.filter((alert) => alert.ended_step === null);
+  const past = order.filter((alert) => alert.ended_step !== null);
+  const items = [...lasting, ...past].map((alert) => alertItem(alert, true));
+  return section("Alerts", element("ol", { class: "alert-list" }, ...items));
 }
 
 function trackerTable({ detail }: RunNow): HTMLElement | undefined {

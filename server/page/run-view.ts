@@ -30,7 +30,7 @@ export function showRun(view: View, run: string): void {
     figures.show(now.snapshot);
     records.show(now);
     const { detail, snapshot, series } = now;
-    const data = { name: detail.name ?? detail.run, snapshot, series };
+    const data = { name: detail.name ?? detail.run, snapshot, series, alerts: detail.alerts };
     const shown = new Set(panelsOf(data));
     for (const [panel, card] of cards) {
       card.node.hidden = !shown.has(panel);

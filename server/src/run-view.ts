@@ -1,4 +1,5 @@
 import {
+  type Alert,
   alertSeveritySchema,
   inProcessMode,
   type RunDetail,
@@ -72,9 +73,13 @@ export class RunView {
     return this.#store.measuredFrontiers(declaration.project, declaration.group, declaration.unit);
   }
 
+  /** The latest, oldest first. */
+  async alerts({ run }: RunRow): Promise<Alert[]> {
+    return (await this.#store.alerts({ run, limit: listedAlerts })).map(toWireAlert);
+  }
+
   async detail(run: RunRow): Promise<RunDetail> {
     const events = await this.#store.eventCounts(run.id);
-    const alerts = await this.#store.alerts({ run: run.run, limit: listedAlerts });
     const standing = (await this.#store.standingAlerts()).filter(({ runId }) => runId === run.id);
     return {
       ...(await this.summary(run, await this.#store.queues(run.id), standing)),
@@ -86,7 +91,7 @@ export class RunView {
         first_step: firstStep,
         last_step: lastStep,
       })),
-      alerts: alerts.map(toWireAlert),
+      alerts: await this.alerts(run),
     };
   }
 

@@ -64,7 +64,7 @@ test("a batch 4 times too large becomes one alert: in the history, on the run, a
   const [alert] = alerts;
   expect(alert?.title).toMatch(/^The batch of 1,024 is too large: 2\d\d is recommended$/);
   expect(alert?.text).toMatch(
-    /^The batch of 1,024 is 3\.\d+ times above what B_simple recommends \(2\d\d examples, 95 % between \d+ and \d+\)\. A batch of 2\d\d would take 1\.\d+ times the steps for 0\.4\d* times the examples\./,
+    /^The batch of 1,024 is 3\.\d+ times larger than the most that B_simple recommends \(2\d\d examples, 95 % between \d+ and \d+\)\. A batch of 2\d\d would take 1\.\d+ times the steps for 0\.4\d* times the examples\./,
   );
   await collector.tracker.until(() => mirrored(collector).length > 0);
   expect(mirrored(collector)).toEqual([

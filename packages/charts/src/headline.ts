@@ -1,5 +1,5 @@
 import { estimateText, numberText, timesText } from "./number-text.ts";
-import { type PanelSnapshot, unitWords } from "./panel-data.ts";
+import { type PanelAlert, type PanelSnapshot, unitWords } from "./panel-data.ts";
 import { basisRemark, basisWords, dataSetWords, noiseScaleName } from "./recommendation-words.ts";
 
 /** Both batch sizes within this factor: changing is not worth a sentence. */
@@ -76,8 +76,15 @@ function percentText(share: number): string {
   return `${percent >= 1 ? Math.floor(percent) : Number(percent.toPrecision(1))} %`;
 }
 
-/** The current numbers as Markdown, for a tracker's note. */
-export function summaryMarkdown(name: string, snapshot: PanelSnapshot, link?: string): string {
+/** The current numbers and the alerts that last as Markdown, for a tracker's note. */
+export function summaryMarkdown(
+  name: string,
+  snapshot: PanelSnapshot,
+  {
+    link,
+    alerts = [],
+  }: { readonly link?: string | undefined; readonly alerts?: readonly PanelAlert[] | undefined } = {},
+): string {
   const { sentence, basis } = headline(snapshot);
   const rows = summaryRows(snapshot).map(({ label, value, detail }) => `| ${label} | ${value} | ${detail} |`);
   return [
@@ -88,6 +95,9 @@ export function summaryMarkdown(name: string, snapshot: PanelSnapshot, link?: st
     "| | now | |",
     "| --- | --- | --- |",
     ...rows,
+    ...alerts
+      .filter((alert) => alert.ended_step === null && alert.severity !== "info")
+      .flatMap(({ title, step }) => ["", `**${escapeMarkdown(title)}**, since step ${numberText(step)}.`]),
     ...(link === undefined ? [] : ["", `[Live panels](${link})`]),
     "",
   ].join("\n");

@@ -1,6 +1,7 @@
 export { type Headline, headline, type SummaryRow, summaryMarkdown, summaryRows } from "./headline.ts";
 export { estimateText, numberText, rateText, shortText, squareText, timesText } from "./number-text.ts";
 export {
+  type PanelAlert,
   type PanelData,
   type PanelSeries,
   type PanelSnapshot,

@@ -110,6 +110,16 @@ export interface PanelSeries {
   readonly columns: { readonly [Column in SeriesColumnName]?: readonly Known[] | undefined };
 }
 
+/** Something that a run was watched for, as the collector's wire names it. */
+export interface PanelAlert {
+  readonly rule: string;
+  readonly severity: "info" | "warning" | "error";
+  readonly title: string;
+  readonly step: number;
+  /** Null while it lasts; the same as `step` where it was of one moment. */
+  readonly ended_step: Known;
+}
+
 /** One run as the panels show it. */
 export interface PanelData {
   /** Free text; drawn and written as text only. */
@@ -118,6 +128,8 @@ export interface PanelData {
   readonly series: PanelSeries;
   /** Other runs of the group, drawn behind in panel 1. */
   readonly overlay?: readonly { readonly name: string; readonly series: PanelSeries }[];
+  /** In the order in which they were raised. */
+  readonly alerts?: readonly PanelAlert[];
 }
 
 /** Words for one and for many. */

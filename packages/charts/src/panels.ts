@@ -1,5 +1,6 @@
 import { type PanelData, type SeriesColumnName, unitWords } from "./panel-data.ts";
 import type { PanelConfiguration } from "./panel-frame.ts";
+import { alertsPanel, alertsText } from "./panels/alerts.ts";
 import { frontierPanel, frontierText } from "./panels/frontier.ts";
 import { layersPanel, layersSubtitle, layersText } from "./panels/layers.ts";
 import {
@@ -27,13 +28,18 @@ export const panelNames = [
   "loss",
   "learning-rate",
   "layers",
+  "alerts",
 ] as const;
+
+/** What of the data a panel may draw. */
+export type PanelSource = "series" | "snapshot" | "alerts";
+
 export type PanelName = (typeof panelNames)[number];
 
 interface Panel {
   readonly title: string;
   /** What of the data is drawn: a live page draws anew only what has changed. */
-  readonly drawsFrom: readonly ("series" | "snapshot")[];
+  readonly drawsFrom: readonly PanelSource[];
   readonly subtitle: (data: PanelData) => string;
   readonly configuration: (data: PanelData, theme: Theme) => PanelConfiguration;
   readonly text: (data: PanelData) => string;
@@ -131,24 +137,33 @@ const panels: Readonly<Record<PanelName, Panel>> = {
     text: layersText,
     missing: (data) => (hasLayers(data) ? undefined : "The hook does not measure layers: turn them on with `layers`."),
   },
+  alerts: {
+    title: "Alerts",
+    drawsFrom: ["series", "alerts"],
+    subtitle: () => "a mark where one was raised, a bar while it lasted, thick where it lasts; blue: for information",
+    configuration: alertsPanel,
+    text: alertsText,
+    missing: ({ alerts = [] }) => (alerts.length === 0 ? "No alert was raised." : undefined),
+  },
 };
 
 function hasLayers({ snapshot }: PanelData): boolean {
   return Object.keys(snapshot.layers ?? {}).length > 0;
 }
 
-/** The panels that a run has: those of its loss, its learning rate and its layers only where the hook reports them. */
+/** The panels that a run has: those of its loss, learning rate, layers and alerts only where there are any. */
 export function panelsOf(data: PanelData): readonly PanelName[] {
   const reported: Readonly<Partial<Record<PanelName, boolean>>> = {
     loss: hasLoss(data.series),
     "learning-rate": hasLearningRate(data.series),
     layers: hasLayers(data),
+    alerts: (data.alerts ?? []).length > 0,
   };
   return panelNames.filter((panel) => reported[panel] ?? true);
 }
 
 /** What of the data a panel draws. */
-export function panelDrawsFrom(panel: PanelName): readonly ("series" | "snapshot")[] {
+export function panelDrawsFrom(panel: PanelName): readonly PanelSource[] {
   return panels[panel].drawsFrom;
 }
 

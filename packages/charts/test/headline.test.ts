@@ -127,7 +127,24 @@ describe("summary", () => {
   });
 
   it("writes a note in which a name cannot become markup", () => {
-    const note = summaryMarkdown(`${hostileName} [link](javascript:alert(1)) **bold**`, snapshot, "http://host/runs/a");
+    const lasts = {
+      rule: "signal-lost",
+      severity: "warning",
+      title: "Lost *it* <b>",
+      step: 70,
+      ended_step: null,
+    } as const;
+    const alerts = [
+      lasts,
+      { ...lasts, title: "Past", ended_step: 80 },
+      { ...lasts, title: "Info", severity: "info" as const },
+    ];
+    const note = summaryMarkdown(`${hostileName} [link](javascript:alert(1)) **bold**`, snapshot, {
+      link: "http://host/runs/a",
+      alerts,
+    });
+    expect(note).toContain("**Lost \\*it\\* \\<b\\>**, since step 70.");
+    expect(note).not.toMatch(/Past|Info/);
     expect(note).not.toMatch(/(?<!\\)[<[*](?=img|link|\*bold)/);
     expect(note).toContain("[Live panels](http://host/runs/a)");
     expect(note.split("\n")[0]).toContain("\\<img");

@@ -82,6 +82,24 @@ const noiseScaleAt = (part: number): number => 200 / lossAt(part) ** 2;
 /** A run long enough for every panel: B_simple is 200/loss², the batch doubles with its rate, and the rate is cut to a tenth. */
 export const longRun: PanelData = {
   ...data,
+  alerts: [
+    {
+      rule: "batch-too-small",
+      severity: "warning",
+      title: "The batch of 64 is too small",
+      step: 900,
+      ended_step: 1200,
+    },
+    { rule: "learning-rate-changed", severity: "info", title: "The learning rate moved", step: 1500, ended_step: 1500 },
+    {
+      rule: "batch-too-small",
+      severity: "warning",
+      title: "The batch of 128 is too small",
+      step: 1600,
+      ended_step: null,
+    },
+    { rule: "of-a-later-version", severity: "error", title: "Something else", step: 1700, ended_step: 1700 },
+  ],
   series: {
     step: Array.from({ length: rows }, (_, row) => 5 * row),
     columns: {

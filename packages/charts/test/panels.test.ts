@@ -57,6 +57,47 @@ describe("every panel", () => {
   });
 });
 
+describe("alerts panel", () => {
+  it("has a row a rule, a mark an alert, a bar while it lasted, and a thick one to the last step where it lasts", () => {
+    const datasets = lines("alerts", longRun);
+    const last = range("alerts", "x", longRun).max;
+    expect(datasets.map(({ data: points }) => points.map(({ x, y }) => [x, y]))).toEqual([
+      [[900, 0]],
+      [[1500, 1]],
+      [[1600, 0]],
+      [
+        [900, 0],
+        [1200, 0],
+      ],
+      [
+        [1600, 0],
+        [last, 0],
+      ],
+    ]);
+    expect(datasets[4]?.borderWidth).toBeGreaterThan(Number(datasets[3]?.borderWidth));
+    expect(datasets[1]?.borderColor).toBe(lightTheme.blue);
+  });
+
+  it("keeps an alert of a step that was not measured inside", () => {
+    const early = { rule: "not-finite", severity: "warning", title: "x", step: 1e9, ended_step: 1e9 } as const;
+    const { max } = range("alerts", "x", longRun);
+    expect(lines("alerts", { ...longRun, alerts: [early] })[0]?.data).toEqual([{ x: max, y: 0 }]);
+  });
+
+  it("says in words first what lasts, then what is past, and how many more there are", () => {
+    expect(panelText("alerts", longRun)).toBe(
+      "The batch of 128 is too small, since step 1,600. Something else (step 1,700). The learning rate moved (step 1,500). The batch of 64 is too small (step 900 to 1,200).",
+    );
+    const alerts = Array.from({ length: 9 }, () => longRun.alerts ?? []).flat();
+    expect(panelText("alerts", { ...longRun, alerts })).toMatch(/ And 31 more\.$/);
+  });
+
+  it("is shown only where something was raised", () => {
+    expect(panelsOf(longRun)).toContain("alerts");
+    expect(panelsOf(data)).not.toContain("alerts");
+  });
+});
+
 describe("noise scale panel", () => {
   it("leaves a gap where nothing is identified", () => {
     const [middle] = lines("noise-scale");
@@ -238,10 +279,10 @@ describe("the panel of the layers", () => {
 });
 
 describe("the panels that a run has", () => {
-  it("are those of loss, learning rate and layers only where the hook reports them", () => {
+  it("are those of loss, learning rate, layers and alerts only where there are any", () => {
     const { loss: _, learning_rate: __, ...silent } = longRun.series.columns;
     const { layers: ___, ...unlayered } = longRun.snapshot;
-    const bare = { ...longRun, snapshot: unlayered, series: { ...longRun.series, columns: silent } };
+    const bare = { ...longRun, alerts: [], snapshot: unlayered, series: { ...longRun.series, columns: silent } };
     expect(panelsOf(longRun)).toEqual(panelNames);
     expect(panelsOf(bare)).toEqual(["noise-scale", "frontier", "trade", "schedule", "signal-and-noise"]);
     expect(panelMissing("loss", bare)).toBe("The hook does not report the loss.");

@@ -69,7 +69,9 @@ function batchSizeMessage(
   const large = verdict === "too_large";
   const end = large ? high : low;
   const times =
-    end === undefined ? "" : ` is ${rounded(large ? current / end : end / current)} times ${large ? "above" : "below"}`;
+    end === undefined
+      ? ""
+      : ` is ${rounded(large ? current / end : end / current)} times ${large ? "larger than the most" : "smaller than the least"} that`;
   const range =
     low === undefined || high === undefined
       ? `at least ${rounded(low ?? high ?? current)} ${units[unit]}; there is no upper bound`
@@ -92,7 +94,7 @@ function batchSizeMessage(
     rule: large ? "batch-too-large" : "batch-too-small",
     severity,
     title: `The batch of ${rounded(current)} is ${large ? "too large" : "too small"}${wanted === undefined ? "" : `: ${rounded(wanted)} is recommended`}`,
-    text: `The batch of ${rounded(current)}${times} what ${bases[now.basis]} recommends (${range}).${what}${indicator}`,
+    text: `The batch of ${rounded(current)}${times} ${bases[now.basis]} recommends (${range}).${what}${indicator}`,
   };
 }
 
@@ -136,7 +138,7 @@ function ofSettings(moment: AlertMoment, { unit, point }: ChangeContext): AlertD
     now: string,
   ): AlertDraft[] => {
     if (factor === undefined) return [];
-    const title = `The ${what} was multiplied by ${rounded(factor)} at step ${step}`;
+    const title = `The ${what} was multiplied by ${rounded(factor)} at step ${step.toLocaleString("en-US")}`;
     return [
       { ...moment, kind: "begins", lasts: false, rule, severity: "info", title, text: `${title}${now}. ${text}` },
     ];

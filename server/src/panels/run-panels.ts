@@ -33,7 +33,8 @@ export class RunPanels {
 
   async data(run: RunRow): Promise<PanelData> {
     const series = await readSeries(this.#store, run, everyStep, panelColumns, panelPoints);
-    return { name: run.declaration.name ?? run.run, snapshot: await this.#view.snapshot(run), series };
+    const alerts = await this.#view.alerts(run);
+    return { name: run.declaration.name ?? run.run, snapshot: await this.#view.snapshot(run), series, alerts };
   }
 
   /** What a tracker can take of them; undefined where the run is gone or has no measurement. */
@@ -47,7 +48,7 @@ export class RunPanels {
       panels: await this.#files(data, capabilities.panels, step, timeMs),
       ...(capabilities.panelData ? { panelData: { json: panelDataJson(data), step, timeMs } } : {}),
       ...(capabilities.note
-        ? { note: { markdown: summaryMarkdown(data.name, data.snapshot, link), step, timeMs } }
+        ? { note: { markdown: summaryMarkdown(data.name, data.snapshot, { link, alerts: data.alerts }), step, timeMs } }
         : {}),
     };
   }

@@ -29,7 +29,7 @@ export function pageRoutes(): Router {
     response.set("content-security-policy", contentSecurityPolicy).set("cache-control", "no-cache");
     response.sendFile("index.html", { root: bundle });
   };
-  router.get(["/", "/runs/:run", "/groups/:group"], page);
+  router.get(["/", "/runs/:run", "/groups/:group", "/alerts"], page);
   router.use(
     express.static(bundle, {
       index: false,

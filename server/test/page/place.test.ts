@@ -3,8 +3,9 @@ import { describe, expect, it } from "vitest";
 import { groupPath, placeOf, runPath } from "../../page/place.ts";
 
 describe("places of the page", () => {
-  it("are the run list, a run and a group, and nothing else", () => {
+  it("are the run list, a run, a group and the alerts, and nothing else", () => {
     expect(placeOf("/")).toEqual({ kind: "runs" });
+    expect(placeOf("/alerts")).toEqual({ kind: "alerts" });
     expect(placeOf("/runs/mnist-mlp")).toEqual({ kind: "run", run: "mnist-mlp" });
     expect(placeOf("/groups/rates/")).toEqual({ kind: "group", group: "rates" });
     for (const path of ["/runs", "/runs/", "/runs/a/b", "/other/a", "/v1/runs/a", "/runs/%E0%A4%A"]) {
