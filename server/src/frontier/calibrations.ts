@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { CalibrationAnswer, FrontierTarget } from "@noisescale/protocol";
 import { type CalibrationRun, calibrate } from "@noisescale/statistics";
 import { ProblemError } from "../problem.ts";
@@ -23,7 +24,11 @@ export class Calibrations {
   async make(project: string, group: string, target: FrontierTarget): Promise<CalibrationAnswer> {
     const { answer: fitted, used } = await this.#frontiers.fit(group, target, project);
     const runs: CalibrationRun[] = [];
-    for (const crossing of used) runs.push(await this.#readRun(crossing));
+    for (const crossing of used) {
+      runs.push(await this.#readRun(crossing));
+      // Other requests have their turn between two runs.
+      await nextTurn();
+    }
     const { frontier } = fitted;
     const calibration = calibrate(runs, {
       criticalBatchSize: frontier.critical_batch_size,

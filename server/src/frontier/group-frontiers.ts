@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { FrontierTarget, GroupFrontierAnswer } from "@noisescale/protocol";
 import { fitFrontier, type SweepPoint } from "@noisescale/statistics";
 import { ProblemError } from "../problem.ts";
@@ -83,7 +84,10 @@ export class GroupFrontiers {
     const { source, lacking } = await this.#source(target, runs);
     const crossings: RunCrossing[] = [];
     for (const run of runs) {
-      if (!lacking.has(run)) crossings.push(await readCrossing(this.#store, run, target, source));
+      if (lacking.has(run)) continue;
+      crossings.push(await readCrossing(this.#store, run, target, source));
+      // Other requests have their turn between two runs.
+      await nextTurn();
     }
     const read = oneBatchSize(crossings);
     const usable = read.filter(({ problem }) => problem === undefined);

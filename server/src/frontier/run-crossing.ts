@@ -75,31 +75,25 @@ async function readSettings(
 ): Promise<RunSettingsRead> {
   const sizes = new BatchSizes();
   const smoothed = new SmoothedLoss();
+  const follows = source === "training_loss";
+  const last = follows ? Number.MAX_SAFE_INTEGER : (crossing.step ?? Number.MAX_SAFE_INTEGER);
   let learningRate: number | undefined;
-  let loss: number | undefined;
-  const last = (): number =>
-    source === "evaluation" ? (crossing.step ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
-  for await (const { rows } of store.series(run.id, { from: 0, to: Math.min(last(), Number.MAX_SAFE_INTEGER) })) {
+  reading: for await (const { rows } of store.series(run.id, { from: 0, to: Math.ceil(last) })) {
     for (let at = 0; at < rows.length; at += seriesRowWidth) {
       const step = rows[at + stepColumn] as number;
-      if (step > last() && sizes.count > 0) return { batchSize: sizes.constant, learningRate, loss };
+      if (step > last && sizes.count > 0) break reading;
       sizes.add(step, rows[at + units] as number);
       const rate = rows[at + rates] as number;
       if (rate > (learningRate ?? 0)) learningRate = rate;
-      const own = rows[at + losses] as number;
-      if (Number.isNaN(own)) continue;
-      smoothed.add(step, own);
-      const place = smoothed.value;
-      if (place === undefined) continue;
-      loss = place.loss;
-      if (source === "evaluation") continue;
-      crossing.add(place.step, place.loss);
-      if (crossing.step !== undefined || crossing.metAtFirst) {
-        return { batchSize: sizes.constant, learningRate, loss };
-      }
+      const loss = rows[at + losses] as number;
+      if (Number.isNaN(loss)) continue;
+      smoothed.add(step, loss);
+      if (!follows || smoothed.value === undefined) continue;
+      crossing.add(smoothed.value.step, smoothed.value.loss);
+      if (crossing.step !== undefined || crossing.metAtFirst) break reading;
     }
   }
-  return { batchSize: sizes.constant, learningRate, loss };
+  return { batchSize: sizes.constant, learningRate, loss: smoothed.value?.loss };
 }
 
 /** Units of the steps seen. */
