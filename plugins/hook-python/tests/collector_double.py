@@ -8,11 +8,13 @@ from typing import Any
 
 
 class RecordingCollector:
-    """Keeps what it is sent; `refuse` is the status it answers with instead."""
+    """Keeps what it is sent; `refuse` is the status it answers with instead. It has the trackers of `trackers`."""
 
     def __init__(self, port: int = 0) -> None:
         self.requests: list[tuple[str, str, Any]] = []
         self.refuse: int | None = None
+        self.trackers: list[str] = []
+        self.snapshot: dict[str, Any] = {"b_simple": 7.0}
         self.heard = threading.Condition()
         outer = self
 
@@ -22,10 +24,12 @@ class RecordingCollector:
                 with outer.heard:
                     outer.requests.append((self.command, self.path, body))
                     outer.heard.notify_all()
-                status = outer.refuse or 200
+                unknown = [t for t in body.get("trackers", []) if t["name"] not in outer.trackers]
+                status = outer.refuse or (422 if unknown else 200)
                 records = body.get("measurements", [])
-                answer = {"accepted": len(records), "duplicates": 0, "rejected": [], "snapshot": {"b_simple": 7.0}}
-                data = json.dumps(answer).encode()
+                answer = {"accepted": len(records), "duplicates": 0, "rejected": [], "snapshot": outer.snapshot}
+                errors = [{"path": f"trackers.{body['trackers'].index(t)}.name", "message": "unknown"} for t in unknown]
+                data = json.dumps({"errors": errors} if unknown else answer).encode()
                 self.send_response(status)
                 self.send_header("content-length", str(len(data)))
                 self.end_headers()

@@ -198,6 +198,32 @@ def skipped_by_the_scaler() -> None:
         assert watcher.counts == {"not-finite": 1, "run-ended": 1}
 
 
+def in_adams_metric() -> None:
+    rank = distributed.get_rank()
+    model = DistributedDataParallel(network())
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.0, betas=(0.9, 0.95), eps=1e-4)
+    seen: list[Measurement] = []
+    watcher = noisescale.watch(model, optimizer, micro_batch=8, every=1, sink=seen.append, preconditioned=True)
+    moments: dict[str, torch.Tensor] = {}
+    for step in range(2):
+        parts = batches([8] * 2, seed=10 * step + rank)
+        micro = gathered(micro_gradients(network(), parts, [1 / 4] * 2))
+        if moments:
+            roots = {name: ((v / 0.05).sqrt() + 1e-4) ** -0.5 for name, v in moments.items()}
+            small, big = squares_of([{name: h * roots[name] for name, h in one.items()} for one in micro])
+        for number, part in enumerate(parts):
+            with model.no_sync() if number == 0 else nullcontext():
+                (cross_entropy(model, part) / 2).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        moments = {name: 0.05 * torch.stack([one[name] for one in micro]).sum(0).square() for name in micro[0]}
+    watcher.close()
+    if rank == 0:
+        assert "preconditioned" not in seen[0]
+        assert seen[1]["preconditioned"]["small"]["value"] == pytest.approx(4 * sum(small.values()), rel=FLOAT32)
+        assert seen[1]["preconditioned"]["big"]["value"] == pytest.approx(sum(big.values()), rel=FLOAT32)
+
+
 def watched_by_the_first_alone() -> None:
     rank = distributed.get_rank()
     model = DistributedDataParallel(network())
@@ -326,6 +352,7 @@ CASES: dict[str, Callable[[], object]] = {
     "DDP, checkpoints": partial(train, ddp, loss=partial(checkpointed, reentrant=False)),
     "DDP, compiled": partial(train, lambda model: ddp(torch.compile(model, backend="aot_eager"))),
     "DDP, a step that the scaler skips": skipped_by_the_scaler,
+    "DDP, in Adam's metric": in_adams_metric,
     "several processes without a wrapper": not_wrapped,
     "FSDP2, one part a process": partial(train, sharded, parts=1),
     "FSDP2, three parts, the last one reduced": partial(train, sharded),

@@ -6,10 +6,11 @@ import logging
 import os
 import random
 import threading
+from collections.abc import Sequence
 
 from noisescale.collector import Collector, CollectorAwayError, CollectorRefusedError, UnknownRunError
 from noisescale.spool import ATTEMPT, Records, Spool
-from noisescale.wire import BriefSnapshot, Measurement, RunDeclaration, RunEvent
+from noisescale.wire import BriefSnapshot, Measurement, RunDeclaration, RunDeclarationTracker, RunEvent
 
 _log = logging.getLogger("noisescale")
 
@@ -32,12 +33,14 @@ class Delivery:
         declaration: RunDeclaration,
         spool: Spool,
         *,
+        found: Sequence[RunDeclarationTracker] = (),
         flush_every_seconds: float = 1.0,
         max_queue: int = 10_000,
     ) -> None:
         self._collector = collector
         self._run = run
         self._declaration = declaration
+        self._found = list(found)
         self._spool = spool
         self._flush_every_seconds = flush_every_seconds
         self._max_queue = max_queue
@@ -177,7 +180,7 @@ class Delivery:
 
     def _send_all(self) -> None:
         if not self._declared:
-            self._collector.declare(self._run, self._declaration)
+            self._declare()
             self._declared = True
             self._send_spool()
             self._spooled = False
@@ -196,6 +199,21 @@ class Delivery:
                     self._measurements[:0] = measurements
                     self._events[:0] = events
                 raise
+
+    def _declare(self) -> None:
+        """Declares the run, with the runs of trackers that were found as far as the collector has these trackers."""
+        while self._found:
+            declaration: RunDeclaration = {**self._declaration, "trackers": self._found}
+            try:
+                self._collector.declare(self._run, declaration)
+            except CollectorRefusedError as error:
+                refused = [found for i, found in enumerate(self._found) if f'"trackers.{i}.' in str(error)]
+                self._found = [found for found in self._found if refused and found not in refused]
+                _log.info("noisescale: the collector does not write to the run that was found: %s", error)
+            else:
+                self._declaration = declaration
+                return
+        self._collector.declare(self._run, self._declaration)
 
     def _send_spool(self) -> None:
         for path, records in self._spool.claim(self._run):

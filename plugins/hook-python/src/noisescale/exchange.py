@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
+from noisescale.parts import PartSums
 from noisescale.report import EventCode
 
 _RING = 64
@@ -44,6 +45,9 @@ class RankSums(NamedTuple):
         small: Σ_k |h_k|² by layer [gradient²].
         big: This process's share of |Σ h|² by layer, such that the shares add up [gradient²].
         loss: Weighted mean loss of the parts; None where it is not known.
+        metric: Σ_k hᵀPh and this process's share of (Σh)ᵀP(Σh), with the optimizer's metric P; None where it has none.
+        hessian: The parts whose gradients were multiplied with the Hessian, and their two forms; of a process that
+            trains alone.
     """
 
     step: int
@@ -58,6 +62,8 @@ class RankSums(NamedTuple):
     small: Sequence[float] = ()
     big: Sequence[float] = ()
     loss: float | None = None
+    metric: tuple[float, float] | None = None
+    hessian: tuple[PartSums, float, float] | None = None
 
 
 def over_ranks(sums: Sequence[RankSums]) -> RankSums:
@@ -66,11 +72,14 @@ def over_ranks(sums: Sequence[RankSums]) -> RankSums:
     The first reason to leave the step out is that of the whole.
     """
     ranks = len(sums)
+    if ranks == 1:
+        return sums[0]
     dropped = next((one.dropped for one in sums if one.dropped is not None), None)
     if dropped is not None:
         return RankSums(sums[0].step, dropped)
     weight = sum(one.weight for one in sums)
     losses = [one.loss * one.weight for one in sums if one.loss is not None]
+    metrics = [one.metric for one in sums if one.metric is not None]
     return RankSums(
         step=sums[0].step,
         dropped=None,
@@ -84,6 +93,9 @@ def over_ranks(sums: Sequence[RankSums]) -> RankSums:
         small=[sum(layer) / ranks**2 for layer in zip(*(one.small for one in sums), strict=True)],
         big=[sum(layer) for layer in zip(*(one.big for one in sums), strict=True)],
         loss=sum(losses) / weight if len(losses) == ranks else None,
+        metric=(sum(small for small, _ in metrics) / ranks**2, sum(big for _, big in metrics))
+        if len(metrics) == ranks
+        else None,
     )
 
 

@@ -12,6 +12,7 @@ _log = logging.getLogger("noisescale")
 
 EventCode = Literal[
     "batch-norm",
+    "hessian-failed",
     "hook-failed",
     "lbfgs",
     "not-finite",
@@ -30,6 +31,7 @@ _SAID = {
         "batch normalisation couples the examples of a micro-batch, so that the noise scale is that of small parts; "
         "a larger micro-batch lessens it"
     ),
+    "hessian-failed": "the loss could not be differentiated twice: B_noise is not measured, everything else is",
     "hook-failed": "the hook failed and measures no further; the training goes on as it would without it",
     "lbfgs": "LBFGS runs many backward passes a step, which are no parts of one batch: nothing is measured",
     "one-part": (

@@ -2,14 +2,14 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from noisescale.collector import Collector
 from noisescale.delivery import Delivery
 from noisescale.spool import Spool
-from noisescale.wire import BriefSnapshot, Measurement, RunDeclaration, RunEvent
+from noisescale.wire import BriefSnapshot, Measurement, RunDeclaration, RunDeclarationTracker, RunEvent
 
 DEFAULT_URL = "http://127.0.0.1:7677"
 
@@ -113,6 +113,7 @@ def sink_of(
     run: str,
     declaration: RunDeclaration,
     spool_directory: str | os.PathLike[str] | None = None,
+    found: Sequence[RunDeclarationTracker] = (),
 ) -> Sink:
     """Makes a sink from what the user gave.
 
@@ -122,6 +123,7 @@ def sink_of(
         run: Name of the run.
         declaration: What the collector is told of the run.
         spool_directory: Where records wait while the collector is away; `.noisescale/spool` where it is None.
+        found: Runs of trackers that a collector which has these trackers is asked to write to.
 
     Raises:
         ValueError: If the address is none.
@@ -132,4 +134,4 @@ def sink_of(
     if given is not None and "://" not in target:
         return FileSink(Path(target), run, declaration)
     spool = Spool(Path(spool_directory or ".noisescale/spool"))
-    return Delivery(Collector(target), run, declaration, spool)
+    return Delivery(Collector(target), run, declaration, spool, found=found)

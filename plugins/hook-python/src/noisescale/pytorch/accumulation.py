@@ -1,5 +1,6 @@
 """Sees the micro gradients of one optimizer step as they are accumulated."""
 
+import random
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ from torch import nn
 from torch.autograd import Variable
 
 from noisescale.pytorch.processes import Processes
+from noisescale.pytorch.quadratic_forms import AdamMetric
 from noisescale.pytorch.squares import ChunkSquares
 
 _ROWS = 16
@@ -20,11 +22,29 @@ class Squares(NamedTuple):
         parts: K, the number of backward passes of this process.
         small: Shape (groups,), float64: Σ_k |h_k|² by group [gradient²].
         big: Shape (groups,), float64: |Σ_k h_k|² by group [gradient²]; of several processes this one's share.
+        metric: Shape (2,), float64: both in the optimizer's metric, all groups together; None where it has none yet.
     """
 
     parts: int
     small: torch.Tensor
     big: torch.Tensor
+    metric: torch.Tensor | None
+
+
+class Directions(NamedTuple):
+    """Gradients of the parts that a step has accumulated so far.
+
+    Attributes:
+        parts: n, how many they are.
+        parameters: Those that have a gradient.
+        signed: Σ ε_k h_k with random signs ε_k, in the parameters' shapes.
+        total: Σ h_k, likewise.
+    """
+
+    parts: int
+    parameters: list[torch.Tensor]
+    signed: list[torch.Tensor]
+    total: list[torch.Tensor]
 
 
 class PartsChangedError(Exception):
@@ -34,7 +54,7 @@ class PartsChangedError(Exception):
 class _Slot:
     """What is known of one parameter in the current step."""
 
-    __slots__ = ("count", "handles", "hooked", "index", "parameter", "pending", "uneven")
+    __slots__ = ("count", "gradient", "handles", "hooked", "index", "parameter", "pending", "signed", "uneven")
 
     def __init__(self, parameter: nn.Parameter, index: int) -> None:
         self.parameter = parameter
@@ -42,6 +62,8 @@ class _Slot:
         self.hooked: torch.Tensor | None = None
         self.handles: list[torch.utils.hooks.RemovableHandle] = []
         self.pending = False
+        self.gradient: torch.Tensor | None = None
+        self.signed: torch.Tensor | None = None
         self.count = 0
         # A parameter that some parts do not use has its last accumulation before the last part.
         self.uneven = False
@@ -65,6 +87,7 @@ class Accumulation:
         groups: int,
         parts: int | None,
         processes: Processes | None,
+        metric: AdamMetric | None,
         failed: Callable[[], None],
         restarted: Callable[[int], None],
     ) -> None:
@@ -76,10 +99,15 @@ class Accumulation:
             groups: Number of groups (layers).
             parts: K where the user says it, so that K is not taken from the step before.
             processes: Those that train the model together; None where this one trains alone.
+            metric: The optimizer's, where squares are taken in it too.
             failed: Told of an exception in a hook.
             restarted: Told that a new accumulation began without an optimizer step, with the parts that were given up.
         """
         self.active = False
+        self.signs: random.Random | None = None
+        self._step_signs: list[int] = []
+        self._metric = metric
+        self._metric_known = True
         self._given = parts
         self._expected = parts
         self._processes = processes
@@ -92,7 +120,7 @@ class Accumulation:
         self._group_numbers = [group for _, group in pairs]
         self._groups = groups
         self._slots = [_Slot(parameter, index) for index, (parameter, _) in enumerate(pairs)]
-        self._small, self._big = self._squares(torch.device("cpu"))
+        self._reserve(torch.device("cpu"))
         if processes is not None and processes.sharded:
             self._attach_when_gathered(model)
         else:
@@ -131,8 +159,12 @@ class Accumulation:
                 raise PartsChangedError
             for slot in self._slots:
                 if slot.pending:
-                    self._small.forget(slot.count % _ROWS, slot.index)
-            return Squares(parts, self._small.squares(), self._big.squares())
+                    for squares in (self._small, self._metric_small):
+                        squares.forget(slot.count % _ROWS, slot.index)
+            metric = None
+            if self._metric is not None and self._metric_known:
+                metric = torch.cat([self._metric_small.squares(), self._metric_big.squares()])
+            return Squares(parts, self._small.squares(), self._big.squares(), metric)
         finally:
             self.clear()
 
@@ -140,32 +172,55 @@ class Accumulation:
         """Forgets the step."""
         self._begun = False
         self._reading_queued = False
+        self._metric_known = True
+        self._step_signs = []
         for slot in self._slots:
             slot.pending = False
+            slot.gradient = slot.signed = None
             slot.count = 0
+
+    def directions(self) -> Directions | None:
+        """Gradients of the parts so far, where `signs` was set when they began.
+
+        Returns:
+            None if they are fewer than two, or some parameter has no gradient of some of them.
+        """
+        parts = self._parts_so_far()
+        used = [slot for slot in self._slots if slot.count > 0]
+        signed = [slot.signed for slot in used if slot.signed is not None]
+        total = [slot.parameter.grad.to_dense() for slot in used if slot.parameter.grad is not None]
+        if parts < 2 or any(slot.count != parts for slot in used) or not len(used) == len(signed) == len(total):
+            return None
+        return Directions(parts, [slot.parameter for slot in used], signed, total)
 
     def _parts_so_far(self) -> int:
         return max((slot.count for slot in self._slots), default=0)
 
-    def _squares(self, home: torch.device) -> tuple[ChunkSquares, ChunkSquares]:
-        parameters = [slot.parameter for slot in self._slots]
+    def _reserve(self, home: torch.device) -> None:
+        processes, parameters = self._processes, [slot.parameter for slot in self._slots]
         dtype = torch.float64 if any(p.dtype.to_real() is torch.float64 for p in parameters) else torch.float32
         reals = [2 if p.is_complex() else 1 for p in parameters]
-        sizes = [p.numel() * real for p, real in zip(parameters, reals, strict=True)]
+        whole = [p.numel() * real for p, real in zip(parameters, reals, strict=True)]
         pieces = [_local(p).numel() * real for p, real in zip(parameters, reals, strict=True)]
-        processes, numbers = self._processes, self._group_numbers
         shares = None if processes is None else [1 / processes.holders(parameter) for parameter in parameters]
-        return (
-            ChunkSquares(sizes, numbers, self._groups, rows=_ROWS, device=home, dtype=dtype),
-            ChunkSquares(pieces, numbers, self._groups, rows=1, device=home, dtype=dtype, shares=shares),
-        )
+
+        def pair(numbers: list[int], groups: int) -> tuple[ChunkSquares, ChunkSquares]:
+            return (
+                ChunkSquares(whole, numbers, groups, rows=_ROWS, device=home, dtype=dtype),
+                ChunkSquares(pieces, numbers, groups, rows=1, device=home, dtype=dtype, shares=shares),
+            )
+
+        self._small, self._big = pair(self._group_numbers, self._groups)
+        self._metric_small, self._metric_big = self._small, self._big
+        if self._metric is not None:
+            self._metric_small, self._metric_big = pair([0] * len(parameters), 1)
 
     def _begin(self, home: torch.device) -> None:
         if home != self._small.device:
-            self._small, self._big = self._squares(home)
+            self._reserve(home)
         else:
-            self._small.clear()
-            self._big.clear()
+            for squares in (self._small, self._big, self._metric_small, self._metric_big):
+                squares.clear()
         self._begun = True
 
     def _attach(self, parameter: torch.Tensor, slot: _Slot) -> None:
@@ -209,9 +264,15 @@ class Accumulation:
                     self._restarted(given_up)
                 if not self._begun:
                     self._begin(gradient.device)
-                if slot.count > 0 and slot.count % _ROWS == 0 and not slot.pending:
+                row = slot.count % _ROWS
+                if slot.count > 0 and row == 0 and not slot.pending:
                     self._small.fold(slot.index)
-                self._small.put(slot.count % _ROWS, slot.index, gradient)
+                    if self._metric is not None:
+                        self._metric_small.fold(slot.index)
+                self._small.put(row, slot.index, gradient)
+                self._put_in_metric(self._metric_small, row, slot, gradient)
+                if self.signs is not None:
+                    slot.gradient = gradient.detach()
                 slot.pending = True
             except Exception:
                 self._failed()
@@ -225,16 +286,39 @@ class Accumulation:
             try:
                 slot.pending = False
                 slot.count += 1
+                self._add_signed(slot)
                 if self._processes is not None:
                     self._read_after_reduction(slot.count)
                 elif self._expected is None or slot.uneven or slot.count == self._expected:
                     gradient = parameter.grad
                     if gradient is not None:
                         self._big.put(0, slot.index, gradient)
+                        self._put_in_metric(self._metric_big, 0, slot, gradient)
             except Exception:
                 self._failed()
 
         return commit
+
+    def _put_in_metric(self, squares: ChunkSquares, row: int, slot: _Slot, gradient: torch.Tensor) -> None:
+        if self._metric is None or not self._metric_known:
+            return
+        root = self._metric.root(slot.parameter)
+        if root is None:
+            self._metric_known = False
+        else:
+            squares.put(row, slot.index, gradient.detach().to_dense() * root)
+
+    def _add_signed(self, slot: _Slot) -> None:
+        gradient, slot.gradient = slot.gradient, None
+        if gradient is None or self.signs is None:
+            return
+        while len(self._step_signs) < slot.count:
+            self._step_signs.append(self.signs.choice((-1, 1)))
+        sign = self._step_signs[slot.count - 1]
+        if slot.signed is None:
+            slot.signed = gradient.to_dense() * sign
+        else:
+            slot.signed.add_(gradient, alpha=sign)
 
     def _read_after_reduction(self, parts: int) -> None:
         if self._reading_queued or (self._expected is not None and parts < self._expected):
@@ -254,6 +338,7 @@ class Accumulation:
                     gradient = slot.parameter.grad
                     if gradient is not None:
                         self._big.put(0, slot.index, _local(gradient))
+                        self._put_in_metric(self._metric_big, 0, slot, gradient)
             except Exception:
                 self._failed()
 

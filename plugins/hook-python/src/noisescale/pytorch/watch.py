@@ -9,9 +9,11 @@ from torch import distributed, nn
 
 from noisescale.naming import checked_identifier, default_project, default_run
 from noisescale.pytorch.processes import NotMeasuredError, processes_of
+from noisescale.pytorch.quadratic_forms import AdamMetric
 from noisescale.pytorch.watcher import Watcher
 from noisescale.report import Report
 from noisescale.sinks import NoSink, sink_of
+from noisescale.user_runs import OwnLog, found_runs
 from noisescale.wire import Measurement, RunDeclaration
 
 
@@ -23,9 +25,12 @@ class WatchOptions(TypedDict, total=False):
     sink: str | os.PathLike[str] | Callable[[Measurement], object] | None
     every: int
     layers: bool
+    hessian_every: int | None
+    preconditioned: bool
     unit: Literal["example", "token", "timestep"]
     declaration: RunDeclaration | None
     spool_directory: str | os.PathLike[str] | None
+    user_runs: bool
     enabled: bool
 
 
@@ -40,11 +45,14 @@ def watch(
     every: int = 10,
     parts: int | None = None,
     layers: bool = False,
+    hessian_every: int | None = None,
+    preconditioned: bool = False,
     unit: Literal["example", "token", "timestep"] = "example",
     declaration: RunDeclaration | None = None,
     scaler: "torch.amp.GradScaler | None" = None,
     first_step: int = 0,
     spool_directory: str | os.PathLike[str] | None = None,
+    user_runs: bool = True,
     enabled: bool = True,
 ) -> Watcher:
     """Measures a loop that runs K ≥ 2 backward passes a step, and changes nothing in it.
@@ -59,11 +67,14 @@ def watch(
         every: A step in so many is measured.
         parts: K, where steps of another number are to be left out; else K is seen.
         layers: Squares of each layer too.
+        hessian_every: A step in so many has B_noise measured too, by `watcher.backward` or `watcher.hessian`.
+        preconditioned: The squares in Adam's metric too.
         unit: What `micro_batch` counts.
         declaration: The rest of what the collector is told: name, group, trackers, batch limits, tags.
         scaler: The gradient scaler, so that |G|² is that of the unscaled gradient.
         first_step: Number of the first step of a training that was resumed.
         spool_directory: Where records wait while the collector is away; `.noisescale/spool`.
+        user_runs: False leaves alone the runs of MLflow, W&B and TensorBoard that the training logs to.
         enabled: False, or `NOISESCALE_DISABLED=1`, measures and sends nothing.
 
     Raises:
@@ -75,11 +86,14 @@ def watch(
         raise ValueError(f"every={every}: must be 1 or more")
     if parts is not None and parts < 2:
         raise ValueError(f"parts={parts}: must be 2 or more, one part says nothing about the noise")
+    if hessian_every is not None and (hessian_every < 1 or hessian_every % every != 0):
+        raise ValueError(f"hessian_every={hessian_every}: must be a multiple of every={every}")
     project = default_project() if project is None else checked_identifier("project", project)
     run = default_run(project) if run is None else checked_identifier("run", run)
     declared: RunDeclaration = {"unit": unit, "optimizer": _kind(optimizer), "project": project}
     if declaration is not None:
         declared = {**declared, **declaration, "project": project}
+    found = found_runs() if user_runs and "trackers" not in declared else []
     on = enabled and os.environ.get("NOISESCALE_DISABLED", "") in {"", "0"}
     optimizer = _innermost(optimizer)
     processes, measured, first = None, on, True
@@ -88,7 +102,9 @@ def watch(
         first = processes is None or processes.rank == 0
     except NotMeasuredError:
         measured, first = False, distributed.get_rank() == 0
-    report = Report(sink_of(sink, run, declared, spool_directory) if on and first else NoSink(), says=first)
+    if preconditioned and not (AdamMetric.fits(optimizer) and (processes is None or not processes.sharded)):
+        raise ValueError("preconditioned=True: needs an optimizer of Adam's kind, and parameters that are not sharded")
+    report = Report(sink_of(sink, run, declared, spool_directory, found) if on and first else NoSink(), says=first)
     if on and not measured:
         report.event(first_step, "unavailable", "data-parallel")
     return Watcher(
@@ -102,6 +118,9 @@ def watch(
         layers=layers,
         first_step=first_step,
         scaler=scaler,
+        hessian_every=hessian_every,
+        metric=AdamMetric(optimizer) if preconditioned else None,
+        own_log=OwnLog() if user_runs and first else None,
         enabled=measured,
     )
 
