@@ -1,6 +1,6 @@
 // What the TensorFlow.js hook costs: time of hooked over plain training, blocks of 10 steps taken in turn in one process,
 // median over the pairs of blocks; wall time, and processor time, which other work on the machine disturbs less.
-//   node --conditions=@noisescale/source test/bench/hook-tfjs.ts [seconds a case]
+//   node --conditions=@noisescale/source test/bench/hook-tfjs.ts [seconds a case] [words of what is measured, such as B_noise]
 import "@tensorflow/tfjs-backend-wasm";
 import { registerWasmTrainingKernels, type WatchOptions, watch } from "@noisescale/hook-tfjs";
 import * as tf from "@tensorflow/tfjs-core";
@@ -8,6 +8,7 @@ import * as layers from "@tensorflow/tfjs-layers";
 import { loadTfjsNode } from "../tools/load-tfjs-node.ts";
 
 const secondsPerCase = Number(process.argv[2] ?? 10);
+const wanted = process.argv[3] ?? "";
 const stepsPerBlock = 10;
 const batchSize = 64;
 
@@ -62,7 +63,7 @@ const rows: string[] = [];
 for (const backend of ["wasm", "tensorflow"]) {
   await tf.setBackend(backend);
   for (const [name, make] of Object.entries(cases)) {
-    for (const variant of variants) {
+    for (const variant of variants.filter(({ name }) => name.includes(wanted))) {
       const { plainMs, ratio, low, high, cpuRatio } = await compare(make, variant);
       const range = `${low.toFixed(2)}–${high.toFixed(2)}`;
       rows.push(

@@ -43,8 +43,9 @@ export class Float64Network {
   hessian(weights: readonly number[], examples: readonly LabelledExample[]): number[][] {
     // Rounding 1e-16/(1e-4)², truncation (1e-4)²: both 1e-8.
     const h = 1e-4;
-    return weights.map((_, i) =>
-      weights.map((__, j) => {
+    const matrix = weights.map(() => weights.map(() => Number.NaN));
+    for (let i = 0; i < weights.length; i++) {
+      for (let j = 0; j <= i; j++) {
         const at = (one: number, other: number) =>
           this.loss(
             moved(weights, [
@@ -53,9 +54,12 @@ export class Float64Network {
             ]),
             examples,
           );
-        return (at(h, h) - at(h, -h) - at(-h, h) + at(-h, -h)) / (4 * h * h);
-      }),
-    );
+        const value = (at(h, h) - at(h, -h) - at(-h, h) + at(-h, -h)) / (4 * h * h);
+        (matrix[i] as number[])[j] = value;
+        (matrix[j] as number[])[i] = value;
+      }
+    }
+    return matrix;
   }
 }
 
