@@ -1,6 +1,7 @@
 import type { Alert, AlertList, MeasurementInput, RunDetail } from "@noisescale/protocol";
 import { alertListSchema } from "@noisescale/protocol";
 import { expect, test, vi } from "vitest";
+import { sentAlertLimit } from "../src/alerts/raise-alert.ts";
 import { wireMeasurement } from "./measurement-source.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 import { startTestCollector, type TestCollector } from "./test-collector.ts";
@@ -183,6 +184,22 @@ test("gradients that are not finite make one alert until none came for a thousan
     events: [{ step: 5000, time_ms: 1, kind: "dropped", code: "batch-too-small" }],
   });
   expect(await rulesOf(collector)).toEqual(["not-finite", "not-finite"]);
+});
+
+test("a job that reports without end fills its own history, and no inbox", async () => {
+  const collector = await start();
+  const events = Array.from({ length: 60 }, (_, i) => ({
+    step: 5000 * i,
+    time_ms: 1,
+    kind: "dropped",
+    code: "not-finite",
+  }));
+  await collector.request("POST", "/v1/runs/a/events", { events });
+  const alerts = await alertsOf(collector);
+  expect(alerts).toHaveLength(60);
+  expect(alerts.filter(({ sent }) => sent)).toHaveLength(sentAlertLimit);
+  await collector.tracker.until(() => mirrored(collector).length > 0);
+  expect(mirrored(collector)).toHaveLength(sentAlertLimit);
 });
 
 test("alerts are listed by run, project and number, and a bad query names its field", async () => {

@@ -1,7 +1,8 @@
 import type { AlertRule } from "@noisescale/protocol";
-import type { AlertRow, NewAlert, StoreTransaction } from "../store/store.ts";
+import type { AlertRow, StoreTransaction } from "../store/store.ts";
 import type { AlertDraft } from "./alert-draft.ts";
 import type { ProjectAlerts } from "./alert-settings.ts";
+import { raiseAlert } from "./raise-alert.ts";
 
 /** Rules that the fold decides: a replay decides them anew. */
 const foldRules: ReadonlySet<AlertRule> = new Set<AlertRule>([
@@ -72,7 +73,7 @@ export async function recordAlerts(
   return made.filter(({ sent }) => sent);
 }
 
-async function insert(
+function insert(
   transaction: StoreTransaction,
   runId: number,
   { attempt, step, timeMs, ...draft }: AlertDraft & { readonly kind: "begins" },
@@ -80,9 +81,7 @@ async function insert(
   settings: ProjectAlerts,
 ): Promise<AlertRow> {
   const { rule, severity, title, text, lasts } = draft;
-  const sent = step >= newsFrom && settings.sends(severity);
   const ended = lasts ? { endedStep: null, endedTimeMs: null } : { endedStep: step, endedTimeMs: timeMs };
-  const alert: NewAlert = { attempt, step, timeMs, rule, severity, title, text, sent, ...ended };
-  const [row] = await transaction.insertAlerts(runId, [alert]);
-  return row as AlertRow;
+  const alert = { attempt, step, timeMs, rule, severity, title, text, ...ended };
+  return raiseAlert(transaction, runId, alert, settings, step >= newsFrom);
 }

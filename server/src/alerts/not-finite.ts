@@ -1,6 +1,7 @@
 import type { RunEvent } from "@noisescale/protocol";
 import type { AlertRow, RunRow, StoreTransaction } from "../store/store.ts";
 import type { ProjectAlerts } from "./alert-settings.ts";
+import { raiseAlert } from "./raise-alert.ts";
 
 const rule = "not-finite";
 /** Steps without such a gradient after which the next one is news again. */
@@ -31,23 +32,20 @@ export async function recordNotFinite(
       last = { ...last, endedStep: step };
       continue;
     }
-    const severity = "warning";
-    const [row] = await transaction.insertAlerts(run.id, [
-      {
-        attempt,
-        step,
-        timeMs,
-        rule,
-        severity,
-        sent: settings.sends(severity),
-        title: `The gradient was not finite at step ${step.toLocaleString("en-US")}`,
-        text: "The hook left the step out. Once under loss scaling is nothing to worry about; where it goes on, lower the learning rate, clip the gradient, and look at the data of that step.",
-        endedStep: step,
-        endedTimeMs: timeMs,
-      },
-    ]);
+    const alert = {
+      attempt,
+      step,
+      timeMs,
+      rule,
+      severity: "warning",
+      title: `The gradient was not finite at step ${step.toLocaleString("en-US")}`,
+      text: "The hook left the step out. Once under loss scaling is nothing to worry about; where it goes on, lower the learning rate, clip the gradient, and look at the data of that step.",
+      endedStep: step,
+      endedTimeMs: timeMs,
+    } as const;
+    const row = await raiseAlert(transaction, run.id, alert, settings);
     last = row;
-    if (row !== undefined) made.push(row);
+    made.push(row);
   }
   return made.filter(({ sent }) => sent);
 }

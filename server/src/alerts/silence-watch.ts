@@ -2,6 +2,7 @@ import type { Logger } from "pino";
 import { seriesRowWidth, timeColumn } from "../series-row.ts";
 import type { RunRow, Store } from "../store/store.ts";
 import type { Alerts } from "./alerts.ts";
+import { raiseAlert } from "./raise-alert.ts";
 
 const rule = "measurements-stopped";
 /** How often silence is looked for [ms]. */
@@ -110,26 +111,19 @@ export class SilenceWatch {
       if (run?.state !== "live" || run.fold === undefined || !stillSilent) return undefined;
       const settings = alerts.settings(run.declaration.project);
       const { attempt, step } = run.fold;
-      const severity = "error";
-      const rows = await transaction.insertAlerts(run.id, [
-        {
-          attempt,
-          step,
-          timeMs: nowMs,
-          rule,
-          severity,
-          sent: settings.sends(severity),
-          title: `No measurement for ${duration(nowMs - arrivedMs)}`,
-          text: `The last one was of step ${step.toLocaleString("en-US")}, and the run was reported neither as finished nor as failed. Look whether the training still runs and reaches the collector; if it ended, report its end.`,
-          endedStep: null,
-          endedTimeMs: null,
-        },
-      ]);
-      return alerts.send(
-        transaction,
-        run,
-        rows.filter(({ sent }) => sent),
-      );
+      const alert = {
+        attempt,
+        step,
+        timeMs: nowMs,
+        rule,
+        severity: "error",
+        title: `No measurement for ${duration(nowMs - arrivedMs)}`,
+        text: `The last one was of step ${step.toLocaleString("en-US")}, and the run was reported neither as finished nor as failed. Look whether the training still runs and reaches the collector; if it ended, report its end.`,
+        endedStep: null,
+        endedTimeMs: null,
+      } as const;
+      const row = await raiseAlert(transaction, run.id, alert, settings);
+      return alerts.send(transaction, run, row.sent ? [row] : []);
     });
     if (trackers === undefined) return;
     logger.warn({ run: name }, "measurements have stopped");

@@ -8,6 +8,7 @@ type AlertOperations = Pick<
   StoreTransaction,
   | "insertAlerts"
   | "alertsReaching"
+  | "countSentAlerts"
   | "lastAlert"
   | "setAlertEnd"
   | "endAlerts"
@@ -57,6 +58,11 @@ export class SqliteAlerts implements AlertOperations {
         step,
       )
       .map(alertRow);
+  }
+
+  async countSentAlerts(runId: number, rule: AlertRule): Promise<number> {
+    const row = this.#sql.get("SELECT count(*) AS n FROM alerts WHERE run = ? AND rule = ? AND sent = 1", runId, rule);
+    return row?.["n"] as number;
   }
 
   async lastAlert(runId: number, attempt: number, rule: AlertRule): Promise<AlertRow | undefined> {

@@ -237,6 +237,8 @@ export interface StoreTransaction {
   insertAlerts(runId: number, alerts: readonly NewAlert[]): Promise<readonly AlertRow[]>;
   /** Those that last, or lasted, or were raised after the step, in order. */
   alertsReaching(runId: number, step: number): Promise<readonly AlertRow[]>;
+  /** Alerts of a rule that were to be sent. */
+  countSentAlerts(runId: number, rule: AlertRule): Promise<number>;
   /** The latest alert of a rule in an attempt. */
   lastAlert(runId: number, attempt: number, rule: AlertRule): Promise<AlertRow | undefined>;
   /** Until when it lasted; null: it lasts. */
