@@ -91,6 +91,15 @@ def loss_parts(loss: Array, noise: Array) -> tuple[Array, Array]:
     return mean_loss, np.array([np.exp(np.log(noise[piece]).mean()) for piece in pieces])
 
 
+def foretold_share(x: Array, y: Array) -> float:
+    """1 less the squared error of each y by the line through the others, over the spread of y."""
+    errors = []
+    for i in range(len(x)):
+        others = linregress(np.delete(x, i), np.delete(y, i))
+        errors.append(y[i] - others.intercept - others.slope * x[i])
+    return float(1 - np.mean(np.square(errors)) / y.var())
+
+
 def power_law_reference() -> list[Json]:
     """Runs and the power law through their parts; null where none holds."""
     rng = np.random.default_rng(32)
@@ -103,8 +112,8 @@ def power_law_reference() -> list[Json]:
         noise = np.array([float(f"{value:.9g}") for value in noise])
         mean_loss, mean_noise = loss_parts(loss, noise)
         line = linregress(np.log(mean_loss), np.log(mean_noise))
-        explained = line.rvalue**2
-        holds = line.slope < 0 and explained >= 0.5
+        foretold = foretold_share(np.log(mean_loss), np.log(mean_noise))
+        holds = line.slope < 0 and foretold >= 0.5
         residual = np.log(mean_noise) - line.intercept - line.slope * np.log(mean_loss)
         cases.append(
             {
@@ -114,7 +123,7 @@ def power_law_reference() -> list[Json]:
                 "law": {
                     "noise_scale_at_one": math.exp(line.intercept),
                     "alpha": -1 / line.slope,
-                    "explained": explained,
+                    "foretold": foretold,
                     "rms_log_residual": math.sqrt((residual**2).mean()),
                 }
                 if holds

@@ -9,8 +9,8 @@ export interface NoiseScalePowerLaw {
   readonly alpha: number;
   /** Root of the mean square of ln 𝓑 − line. */
   readonly rmsLogResidual: number;
-  /** Share of the variance of ln 𝓑 that the line explains. */
-  readonly explained: number;
+  /** Share of the variance of ln 𝓑 over the parts that lines through the other parts foretell. */
+  readonly foretold: number;
 }
 
 /** Part of a run: means over its measurements. */
@@ -40,8 +40,8 @@ const fewestMeasurements = 8;
 const fewestParts = 6;
 /** A loss that moves by less than this factor has no power law to show. */
 const leastLossFactor = 1.2;
-/** Least share of the variance of ln 𝓑 that a line explains which is said to hold. */
-const leastExplained = 0.5;
+/** Least share of the variance of ln 𝓑 that a line foretells which is said to hold: one part alone can set no line. */
+const leastForetold = 0.5;
 
 /** Parts of a run of about as many measurements each, in order; a loss that is not above 0 has no logarithm and is left out. */
 export function lossPoints(run: readonly LossMeasurement[]): LossPoint[] {
@@ -63,7 +63,7 @@ export function lossPoints(run: readonly LossMeasurement[]): LossPoint[] {
 
 /**
  * Line of ln 𝓑 against ln L through parts of one run by least squares. The parts follow one another, so that no interval
- * is claimed; where the line explains less than half, or rises, there is a reason in its place.
+ * is claimed; where the line foretells less than half, or rises, there is a reason in its place.
  *
  * Source: Kaplan et al. 2020, Scaling laws for neural language models, arXiv:2001.08361, equation 1.4, for B_crit.
  */
@@ -80,10 +80,9 @@ export function noiseScalePowerLaw(points: readonly LossPoint[]): NoiseScalePowe
   }
   const line = logLine(points.map(({ loss, noiseScale }) => [loss, noiseScale]));
   if (!(line.slope < 0)) return unfitted("The noise scale does not grow as the loss falls: no power law in this run.");
-  if (!(line.explained >= leastExplained)) {
-    const percent = Math.round(100 * line.explained);
+  if (!(line.foretold >= leastForetold)) {
     return unfitted(
-      `A power of the loss explains ${percent} % of how the noise scale moved: no power law in this run.`,
+      "A power of the loss foretells less than half of how the noise scale moved from one part of the run to another: no power law in this run.",
     );
   }
   return {
@@ -91,7 +90,7 @@ export function noiseScalePowerLaw(points: readonly LossPoint[]): NoiseScalePowe
     noiseScaleAtOne: Math.exp(line.intercept),
     alpha: -1 / line.slope,
     rmsLogResidual: line.rmsLogResidual,
-    explained: line.explained,
+    foretold: line.foretold,
   };
 }
 

@@ -43,7 +43,7 @@ describe("an independent implementation in numpy and scipy", () => {
       readonly loss: readonly number[];
       readonly noise_scale: readonly number[];
       readonly parts: number;
-      readonly law: Readonly<Record<"noise_scale_at_one" | "alpha" | "explained" | "rms_log_residual", number>> | null;
+      readonly law: Readonly<Record<"noise_scale_at_one" | "alpha" | "foretold" | "rms_log_residual", number>> | null;
     }[];
     expect(laws.map(({ law }) => law === null)).toContain(true);
     for (const { loss, noise_scale, parts, law } of laws) {
@@ -61,7 +61,7 @@ describe("an independent implementation in numpy and scipy", () => {
       if (!found.fitted || law === null) continue;
       expect(found.noiseScaleAtOne / law.noise_scale_at_one).toBeCloseTo(1, digits);
       expect(found.alpha / law.alpha).toBeCloseTo(1, digits);
-      expect(found.explained).toBeCloseTo(law.explained, digits);
+      expect(found.foretold).toBeCloseTo(law.foretold, digits);
       expect(found.rmsLogResidual / law.rms_log_residual).toBeCloseTo(1, digits);
     }
   });
