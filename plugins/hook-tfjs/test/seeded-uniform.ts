@@ -1,8 +1,10 @@
-/** Uniform in [0, 1); the same numbers from the same seed (Park and Miller 1988). */
+/** Deterministic uniform numbers in (0, 1): mulberry32. */
 export function seededUniform(seed: number): () => number {
-  let state = seed;
+  let state = seed >>> 0;
   return () => {
-    state = (state * 48_271) % 2_147_483_647;
-    return state / 2_147_483_647;
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return (((mixed ^ (mixed >>> 14)) >>> 0) + 0.5) / 4294967296;
   };
 }
