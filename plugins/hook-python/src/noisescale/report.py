@@ -15,6 +15,7 @@ EventCode = Literal[
     "hessian-failed",
     "hook-failed",
     "lbfgs",
+    "not-covered",
     "not-finite",
     "one-part",
     "parts-changed",
@@ -34,6 +35,7 @@ _SAID = {
     "hessian-failed": "the loss could not be differentiated twice: B_noise is not measured, everything else is",
     "hook-failed": "the hook failed and measures no further; the training goes on as it would without it",
     "lbfgs": "LBFGS runs many backward passes a step, which are no parts of one batch: nothing is measured",
+    "not-covered": "the squares of each example's gradient cannot be read, parts of the batch are taken instead",
     "one-part": (
         "each step has a single backward pass, and one part says nothing about the noise: accumulate over two or more "
         "micro-batches, or split the batch with watcher.backward(loss_fn, batch)"
@@ -78,12 +80,16 @@ class Report:
             self._sink_failed()
 
     def event(
-        self, step: int, kind: Literal["dropped", "warning", "unavailable", "finished", "failed"], code: EventCode
+        self,
+        step: int,
+        kind: Literal["dropped", "warning", "unavailable", "finished", "failed"],
+        code: EventCode,
+        detail: str | None = None,
     ) -> None:
-        """Counts an event, passes it on, and says it the first time."""
+        """Counts an event, passes it on, and says it the first time, with what is particular to it."""
         self._counts[code] += 1
         if self._says and self._counts[code] == 1 and code in _SAID:
-            _log.warning("noisescale: %s", _SAID[code])
+            _log.warning("noisescale: %s%s", _SAID[code], "" if detail is None else f" ({detail})")
         event: RunEvent = {"step": max(0, step), "time_ms": time.time() * 1000, "kind": kind, "code": code, "count": 1}
         try:
             self.sink.event(event)

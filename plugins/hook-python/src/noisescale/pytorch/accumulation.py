@@ -179,6 +179,15 @@ class Accumulation:
             slot.gradient = slot.signed = None
             slot.count = 0
 
+    def expects(self, more: int) -> None:
+        """Says how many parts come in this step beside those that were, where K is not that of the step before."""
+        if self._given is None:
+            self._expected = self._parts_so_far() + more
+
+    def used(self) -> list[torch.Tensor]:
+        """The parameters that have a gradient of this step."""
+        return [slot.parameter for slot in self._slots if slot.count > 0]
+
     def directions(self) -> Directions | None:
         """Gradients of the parts so far, where `signs` was set when they began.
 

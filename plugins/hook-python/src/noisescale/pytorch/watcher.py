@@ -16,6 +16,7 @@ from noisescale.exchange import Exchange, RankSums
 from noisescale.parts import PartSums, small_and_big, sum_parts
 from noisescale.pytorch.accumulation import Accumulation, PartsChangedError, Squares
 from noisescale.pytorch.layers import grouped_by_layer
+from noisescale.pytorch.per_example import ExampleSquares, NotCoveredError
 from noisescale.pytorch.processes import Processes
 from noisescale.pytorch.quadratic_forms import AdamMetric, hessian_forms, left_as_it_was
 from noisescale.report import EventCode, Report
@@ -77,14 +78,16 @@ class Watcher:
         self._readings: deque[_Reading] = deque()
         self._closed = False
         self._by_layer = layers
-        self._layers, parameters = grouped_by_layer(model, optimizer, layers)
+        self._layers, self._parameters = grouped_by_layer(model, optimizer, layers)
+        self._examples: ExampleSquares | None = None
+        self._by_example: tuple[torch.Tensor | None, list[_Part]] | None = None
         self._exchange: Exchange | None = None
         self._alone = processes is None or processes.size == 1
         if processes is not None and processes.size > 1:
             self._exchange = Exchange(processes.store, processes.rank, processes.size)
             atexit.register(_last_numbers, weakref.ref(self))
         self._accumulation = Accumulation(
-            model, parameters, len(self._layers), parts, processes, metric, self._failed, self._restarted
+            model, self._parameters, len(self._layers), parts, processes, metric, self._failed, self._restarted
         )
         self._model = model
         self._hessian_every = hessian_every
@@ -144,7 +147,12 @@ class Watcher:
             self._given.append(_Part(units, weight, loss.detach() if isinstance(loss, torch.Tensor) else loss))
 
     def backward(
-        self, loss_fn: Callable[..., torch.Tensor], batch: Sequence[torch.Tensor], *, chunks: int = 4
+        self,
+        loss_fn: Callable[..., torch.Tensor],
+        batch: Sequence[torch.Tensor],
+        *,
+        chunks: int = 4,
+        per_example: bool = False,
     ) -> torch.Tensor:
         """Takes the place of `loss_fn(*batch).backward()` where a step has one batch: a measured step splits it.
 
@@ -155,12 +163,18 @@ class Watcher:
             loss_fn: Gives the mean loss, shape (), of the examples in its arguments.
             batch: Tensors with one row an example.
             chunks: K; a batch of fewer than 2K rows is not split.
+            per_example: The examples are the parts: their squares are read from what goes in and out of each layer, and
+                the batch is not split. Where some layer is not covered, it is named, and chunks are the parts. So they
+                are where the Hessian is due.
 
         Returns:
             The batch's mean loss, shape (), detached.
         """
         rows = len(batch[0])
+        if per_example and self._accumulation.active and self._accumulation.signs is None and self._covered(rows):
+            return self._backward_by_example(loss_fn, batch, rows)
         split = chunks if self._accumulation.active and chunks >= 2 and rows >= 2 * chunks else 1
+        self._accumulation.expects(split)
         total = torch.zeros(())
         for number, part in enumerate(zip(*(tensor.tensor_split(split) for tensor in batch), strict=True)):
             if number == split - 1:
@@ -202,6 +216,31 @@ class Watcher:
             self._report.event(self._step, "unavailable", "hessian-failed")
         finally:
             self._accumulation.active = True
+
+    def _covered(self, rows: int) -> bool:
+        if self._examples is None:
+            self._examples = ExampleSquares(self._model, self._parameters, len(self._layers))
+            if self._examples.problem is not None:
+                self._report.event(self._step, "warning", "not-covered", self._examples.problem)
+        return self._examples.problem is None and rows > 1
+
+    def _backward_by_example(
+        self, loss_fn: Callable[..., torch.Tensor], batch: Sequence[torch.Tensor], rows: int
+    ) -> torch.Tensor:
+        assert self._examples is not None
+        self._accumulation.expects(1)
+        with self._examples.reading(rows):
+            loss = loss_fn(*batch)
+            (loss if self._scaler is None else self._scaler.scale(loss)).backward()
+        try:
+            squares = self._examples.squares(self._accumulation.used())
+            self._by_example = (squares, [_Part(1.0, None, loss.detach())] * rows)
+        except NotCoveredError as error:
+            self._report.event(self._step, "warning", "not-covered", str(error))
+            self._by_example = (None, [])
+        except Exception:
+            self._failed()
+        return loss.detach()
 
     def flush(self, deadline_seconds: float = 5.0) -> bool:
         """Reads what is still on the device and waits for delivery.
@@ -270,6 +309,7 @@ class Watcher:
 
     def _end_of_measured_step(self, step: int) -> None:
         given, self._given = self._given, []
+        by_example, self._by_example = self._by_example, None
         try:
             squares = self._accumulation.take()
         except PartsChangedError:
@@ -279,6 +319,13 @@ class Watcher:
             if not self._alone:
                 self._left_out(step, "parts-changed")
             return
+        if by_example is not None and squares.parts == 1:
+            small, given = by_example
+            if small is None:
+                if not self._alone:
+                    self._left_out(step, "not-covered")
+                return
+            squares = Squares(len(given), small, squares.big, None)
         if squares.parts == 1 and self._alone:
             if not self._said_one_part:
                 self._said_one_part = True
@@ -328,7 +375,11 @@ class Watcher:
         weights = [1 / len(reading.parts) if part.weight is None else float(part.weight) for part in reading.parts]
         units = [float(part.units) for part in reading.parts]
         sums = sum_parts(units, weights)
-        losses = [w * float(x.loss) for w, x in zip(weights, reading.parts, strict=True) if x.loss is not None]
+        # Examples of one batch share its loss.
+        values = {
+            id(loss): float(loss) for loss in {id(x.loss): x.loss for x in reading.parts}.values() if loss is not None
+        }
+        losses = [w * values[id(x.loss)] for w, x in zip(weights, reading.parts, strict=True) if x.loss is not None]
         return RankSums(
             step=reading.step,
             dropped=None,
@@ -398,6 +449,7 @@ class Watcher:
         self._failures += 1
         self._accumulation.clear()
         self._given = []
+        self._by_example = None
         if self._failures >= _MOST_FAILURES:
             self._off = True
             self._accumulation.active = False

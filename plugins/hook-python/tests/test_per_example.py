@@ -1,0 +1,186 @@
+"""Squares of each example's gradient, compared with a backward pass for each example."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+import noisescale
+from noisescale.wire import Measurement
+from training import FLOAT32, micro_gradients, squares_of
+
+EXAMPLES = 6
+
+
+class Attention(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        y: torch.Tensor = self.out(nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True))
+        return y
+
+
+class Block(nn.Module):
+    """A small transformer: what the norms are said to cover, together."""
+
+    def __init__(self, norm: Callable[[int], nn.Module]) -> None:
+        super().__init__()
+        self.words = nn.Embedding(11, 8, padding_idx=0)
+        self.norm, self.attention, self.last = norm(8), Attention(8), nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.words(x)
+        y: torch.Tensor = self.last(h + self.attention(self.norm(h))).mean(1)
+        return y
+
+
+def images(*layers: nn.Module) -> nn.Module:
+    return nn.Sequential(*layers, nn.Flatten(), nn.LazyLinear(5))
+
+
+def words() -> torch.Tensor:
+    return torch.randint(0, 11, (EXAMPLES, 7))
+
+
+def rows() -> torch.Tensor:
+    return torch.randn(8, 20)
+
+
+CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[], torch.Tensor]]] = {
+    "Linear": (
+        lambda: nn.Sequential(nn.Linear(20, 9), nn.ReLU(inplace=True), nn.Linear(9, 5, bias=False)),
+        lambda: torch.randn(EXAMPLES, 20),
+    ),
+    "Linear over a short sequence, by Gram matrices": (
+        lambda: nn.Sequential(nn.Linear(30, 40), nn.Tanh(), nn.Flatten(), nn.Linear(80, 5)),
+        lambda: torch.randn(EXAMPLES, 2, 30),
+    ),
+    "Linear over a long sequence": (
+        lambda: nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Flatten(), nn.Linear(80, 5)),
+        lambda: torch.randn(EXAMPLES, 4, 5, 3),
+    ),
+    "Embedding, LayerNorm, attention": (lambda: Block(nn.LayerNorm), words),
+    "Embedding, RMSNorm, attention": (lambda: Block(nn.RMSNorm), words),
+    "Conv1d": (
+        lambda: images(nn.Conv1d(3, 6, 3, padding="same", dilation=2), nn.Tanh()),
+        lambda: torch.randn(EXAMPLES, 3, 12),
+    ),
+    "Conv2d, GroupNorm": (
+        lambda: images(nn.Conv2d(4, 6, (3, 2), stride=2, padding=1, bias=False), nn.GroupNorm(3, 6), nn.Tanh()),
+        lambda: torch.randn(EXAMPLES, 4, 9, 8),
+    ),
+    "Conv2d in groups, reflected": (
+        lambda: images(nn.Conv2d(4, 6, 3, groups=2, padding=1, padding_mode="reflect"), nn.Tanh()),
+        lambda: torch.randn(EXAMPLES, 4, 6, 6),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_examples_square_is_that_of_its_own_backward_pass(case: str) -> None:
+    torch.manual_seed(0)
+    make, draw = CASES[case]
+    model, x, y = make(), draw(), torch.randint(0, 5, (EXAMPLES,))
+    model(x)  # Gives lazy layers their size.
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    seen: list[Measurement] = []
+    watcher = noisescale.watch(model, optimizer, every=1, layers=True, sink=seen.append)
+
+    def loss_fn(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return nn.functional.cross_entropy(model(x), y)
+
+    for _ in range(2):
+        loss = watcher.backward(loss_fn, (x, y), per_example=True)
+        optimizer.step()
+        optimizer.zero_grad()
+    watcher.close()
+    assert watcher.counts == {"run-ended": 1}
+    one_by_one = [(x[i : i + 1], y[i : i + 1]) for i in range(EXAMPLES)]
+    small, big = squares_of(
+        micro_gradients(model, one_by_one, [1 / EXAMPLES] * EXAMPLES, lambda _, batch: loss_fn(*batch))
+    )
+    for measurement in seen:
+        assert (measurement["small"]["batch_size"], measurement["big"]["batch_size"]) == pytest.approx((1, EXAMPLES))
+        assert measurement["small"]["count"] == EXAMPLES
+        assert measurement["small"]["squared_norm"] == pytest.approx(EXAMPLES * sum(small.values()), rel=FLOAT32)
+        assert measurement["big"]["squared_norm"] == pytest.approx(sum(big.values()), rel=FLOAT32)
+        assert measurement["loss"] == pytest.approx(float(loss))
+        for layer, (layer_small, layer_big) in measurement["layers"].items():
+            own = [name for name in small if name.rsplit(".", 1)[0] == layer]
+            assert layer_small == pytest.approx(EXAMPLES * sum(small[name] for name in own), rel=FLOAT32)
+            assert layer_big == pytest.approx(sum(big[name] for name in own), rel=FLOAT32)
+
+
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.last = nn.Embedding(11, 5), nn.Linear(5, 11, bias=False)
+        self.last.weight = self.words.weight
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.last(self.words(x)).mean(1)
+        return y
+
+
+class Twice(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.last = nn.Linear(20, 20), nn.Linear(20, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.last(self.layer(torch.tanh(self.layer(x))))
+        return y
+
+
+class Past(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.last = nn.Linear(20, 20), nn.Linear(20, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.last(torch.tanh(x @ self.layer.weight))
+        return y
+
+
+@pytest.mark.parametrize(
+    ("make", "draw", "said", "first"),
+    [
+        (Tied, words, "last shares a parameter with words", 0),
+        (
+            lambda: nn.Sequential(nn.Linear(20, 5), nn.BatchNorm1d(5)),
+            lambda: torch.randn(8, 20),
+            "1 is a BatchNorm1d",
+            0,
+        ),
+        # Seen only in the first measured step, which has no parts then.
+        (Twice, rows, "layer is called more than once", 1),
+        (Past, rows, "a parameter is used past its layer's forward pass", 1),
+    ],
+)
+def test_what_is_not_covered_is_named_and_chunks_are_the_parts(
+    make: Callable[[], nn.Module],
+    draw: Callable[[], torch.Tensor],
+    said: str,
+    first: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    torch.manual_seed(0)
+    model, x = make(), draw()
+    y = torch.randint(0, 5, (len(x),))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    seen: list[Measurement] = []
+    watcher = noisescale.watch(model, optimizer, every=1, sink=seen.append)
+    for _ in range(3):
+        watcher.backward(lambda x, y: nn.functional.cross_entropy(model(x), y), (x, y), chunks=2, per_example=True)
+        optimizer.step()
+        optimizer.zero_grad()
+    watcher.close()
+    assert [measurement["step"] for measurement in seen] == list(range(first, 3))
+    assert {measurement["small"]["count"] for measurement in seen} == {2}
+    assert watcher.counts["not-covered"] == 1
+    assert "one-part" not in watcher.counts
+    assert said in caplog.text
