@@ -65,6 +65,29 @@ describe("the TensorFlow.js hook with a real collector", () => {
     expect(await detailOf("line-1")).toMatchObject({ state: "finished", project: "e2e" });
   });
 
+  it("brings B_noise, which for inputs of one variance in every direction is B_simple, and Adam's metric", async () => {
+    const { x, y } = noisyLine(1280);
+    const model = linearModel();
+    model.compile({ optimizer: tf.train.adam(1e-3), loss: "meanSquaredError" });
+    const watcher = watch(model, {
+      url: collector.url,
+      run: "line-forms",
+      project: "e2e",
+      every: 1,
+      hessianEvery: 1,
+      preconditioned: true,
+    });
+    await model.fit(x, y, { batchSize: 32, epochs: 3, verbose: 0 });
+    expect(await watcher.close()).toBe(true);
+    const snapshot = await snapshotOf("line-forms");
+    expect(snapshot.measurements).toBe(120);
+    expect(snapshot.predicted.basis).toBe("b_noise");
+    // H is twice the identity: both are one number, seen through two filters.
+    expect(snapshot.b_noise_low).toBeLessThan(snapshot.b_simple_high ?? Number.POSITIVE_INFINITY);
+    expect(snapshot.b_noise_high).toBeGreaterThan(snapshot.b_simple_low ?? 0);
+    expect(snapshot.b_preconditioned_low).toBeGreaterThan(0);
+  });
+
   it("loses and doubles nothing when the collector goes away in the middle and comes back", async () => {
     const { x, y } = noisyLine(320);
     const model = linearModel();
