@@ -1,3 +1,5 @@
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import type { Alert, AlertList, MeasurementInput, RunDetail } from "@noisescale/protocol";
 import { alertListSchema } from "@noisescale/protocol";
 import { expect, test, vi } from "vitest";
@@ -106,11 +108,32 @@ test("an uncalibrated recommendation makes information on the page, and no messa
   await post(asked, many(0, 500, 4));
   await asked.tracker.until(() => mirrored(asked).length > 0);
   expect(await alertsOf(asked)).toMatchObject([{ rule: "batch-too-large", severity: "info", sent: true }]);
+  const lenient = await start({ config: { alerts: { uncalibrated: true, projects: { p: { batch_factor: 6 } } } } });
+  await post(lenient, many(0, 500, 4));
+  expect(await alertsOf(lenient)).toEqual([]);
   const off = await start({
     config: { alerts: { uncalibrated: true, projects: { p: { off: ["batch-too-large"] } } } },
   });
   await post(off, many(0, 500, 4));
   expect(await alertsOf(off)).toEqual([]);
+});
+
+test("a project that is calibrated gets a warning, and one for what was information before", async () => {
+  const collector = await start({ config: {} });
+  await post(collector, many(0, 500, 4));
+  expect(await alertsOf(collector)).toMatchObject([{ severity: "info", sent: false, ended_step: null }]);
+  const database = new DatabaseSync(join(collector.dataDirectory, "noisescale.sqlite"));
+  database.exec("INSERT INTO calibrations VALUES ('p', 0.5, 0.4, 0.6, '{}')");
+  database.close();
+  await post(collector, many(500, 520, 4));
+  const alerts = await alertsOf(collector);
+  expect(alerts).toMatchObject([
+    { severity: "info", sent: false, ended_step: 500 },
+    { rule: "batch-too-large", severity: "warning", sent: true, step: 500, ended_step: null },
+  ]);
+  expect(alerts[1]?.title).toMatch(/^The batch of 1,024 is too large: 1\d\d is recommended$/);
+  expect(alerts[1]?.text).toContain("B_simple with the project's calibration recommends");
+  expect(alerts[1]?.text).not.toContain("indicator");
 });
 
 test("neither a resend, nor a late step, nor another declaration, nor a restart tells an alert twice", async () => {

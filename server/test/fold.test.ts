@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { runDeclarationSchema } from "@noisescale/protocol";
 import { RunEstimator } from "@noisescale/statistics";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { alertSettings } from "../src/alerts/alert-settings.ts";
 import { Alerts } from "../src/alerts/alerts.ts";
 import { Fold } from "../src/fold.ts";
@@ -14,6 +14,9 @@ import { SqliteStore } from "../src/store/sqlite-store.ts";
 import { measurement, seededUniform, shuffled } from "./measurement-source.ts";
 import { silentLogger } from "./silent-logger.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
+
+// Tens of thousands of measurements are folded.
+vi.setConfig({ testTimeout: 20_000 });
 
 interface Setup {
   readonly store: SqliteStore;
@@ -161,6 +164,23 @@ test("a state of another version of the statistics is folded again from the meas
   await refoldOutdated(one.store, one.fold, silentLogger);
   expect(await outcome(one)).toEqual(before);
   await one.store.close();
+});
+
+test("a run that was folded before runs were watched is folded again, and then watched", async () => {
+  const file = join(temporaryDirectory(), "store.sqlite");
+  const one = await setup(file);
+  await one.send(range(0, 200));
+  const before = await one.store.findRun("a");
+  await one.store.close();
+  const database = new DatabaseSync(file);
+  database.exec("UPDATE runs SET fold_watch = NULL; UPDATE checkpoints SET watch = NULL");
+  database.close();
+  const next = await setup(file);
+  expect((await next.store.findRun("a"))?.fold?.watch).toHaveLength(0);
+  await refoldOutdated(next.store, next.fold, silentLogger);
+  const { version: _, ...after } = (await next.store.findRun("a")) ?? {};
+  expect(before).toMatchObject(after);
+  await next.store.close();
 });
 
 test("series rows of a version that knew fewer columns are written anew with the state", async () => {

@@ -1,9 +1,10 @@
 // How often a batch that is right draws a message on a stationary run, and how soon one that is 4× off does.
-// Usage: node --conditions=@noisescale/source test/bench/batch-size-decision.ts [runs a row] [measurements]
+// Usage: node --conditions=@noisescale/source test/bench/batch-size-decision.ts [runs a row] [measurements] [scatter]
 import { defaultWatchSettings, type RunChange, RunEstimator, type RunSettings, RunWatch } from "@noisescale/statistics";
 import { type Scatter, stationarySquares } from "./simulated-squares.ts";
 
-const [falseRuns = 40, longRun = 100_000] = process.argv.slice(2).map(Number);
+const [falseRuns = 40, longRun = 100_000] = process.argv.slice(2, 4).map(Number);
+const only = process.argv[4];
 const foundRuns = 100;
 const foundWithin = 1000;
 const recommended = 256;
@@ -56,7 +57,8 @@ function found(of: Case, off: number, want: "too_large" | "too_small"): string {
   return `${share(after.length, foundRuns)}, median ${after[Math.floor(after.length / 2)] ?? "–"}`;
 }
 
-const scatters: readonly Scatter[] = ["normal", "lognormal", "student-t-3"];
+const all: readonly Scatter[] = ["normal", "lognormal", "student-t-3"];
+const scatters = all.filter((scatter) => only === undefined || only === scatter);
 const total = { runs: 0, batch: 0, lost: 0, jump: 0 };
 console.log(`A run has ${longRun.toLocaleString("en-US")} measurements; dwell ${defaultWatchSettings.dwell}.`);
 console.log("| scatter | B_simple/B | message at B = recommended | signal lost | jump | 4 B found | B/4 found |");

@@ -20,6 +20,7 @@ import measured_forms
 import measured_run
 import noise_scale
 import numpy as np
+import run_watch
 import training_settings
 from measured_run import Json, Plan
 from scipy.optimize import brentq
@@ -224,6 +225,7 @@ def references() -> dict[str, object]:
         "power-laws.json": training_settings.power_law_reference(),
         "schedules.json": training_settings.schedule_reference(),
         "settings.json": training_settings.settings_reference(),
+        "watches.json": run_watch.references(),
         **{f"run-{plan.name}.json": run_reference(plan) for plan in plans()},
     }
 
