@@ -27,8 +27,8 @@ export const panelNames = [
   "signal-and-noise",
   "loss",
   "learning-rate",
-  "layers",
   "alerts",
+  "layers",
 ] as const;
 
 /** What of the data a panel may draw. */
