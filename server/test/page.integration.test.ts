@@ -137,7 +137,7 @@ describe("page of a collector", () => {
     await page.getByRole("list", { name: "What to know" }).waitFor({ state: "hidden" });
     expect(await page.locator(".basis").textContent()).toContain("is being changed");
     const panel = page.getByRole("region", { name: "Learning rate and temperature" });
-    await panel.getByText("One step at 200: rate ×0.1.").waitFor();
+    await panel.getByText("One change by step 200: rate ×0.1.").waitFor();
     await panel.getByRole("img").focus();
     await page.keyboard.press("End");
     await panel.getByText("step 299 · learning rate 0.01 · batch 128 · rate/batch 7.81e-5").waitFor();

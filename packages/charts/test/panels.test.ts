@@ -365,7 +365,7 @@ describe("panel of learning rate and temperature", () => {
 
   it("marks the steps of rate and batch, and says them", () => {
     expect(marks().map(({ data: [point] }) => point?.x)).toEqual([1000, 1600]);
-    expect(panelText("learning-rate", longRun)).toContain("2 steps, the last at 1,600: rate ×0.1.");
+    expect(panelText("learning-rate", longRun)).toContain("2 changes, the last by step 1,600: rate ×0.1.");
   });
 
   it("takes the root of the batch for Adam, whose temperature that is", () => {

@@ -85,8 +85,9 @@ export function learningRateText({ snapshot, series }: PanelData): string {
   const changes = settingChanges(settings);
   const stepped =
     changes.length === 0
-      ? "Neither rate nor batch size has stepped."
-      : `${changes.length === 1 ? "One step" : `${changes.length} steps, the last`} at ${numberText(changes.at(-1)?.step ?? 0)}: ${changeWords(changes.at(-1))}.`;
+      ? "Neither rate nor batch size has changed at one step."
+      : // Of a reduced series the rows on either side are known, and the change lies between them.
+        `${changes.length === 1 ? "One change" : `${changes.length} changes, the last`} by step ${numberText(changes.at(-1)?.step ?? 0)}: ${changeWords(changes.at(-1))}.`;
   const held =
     snapshot.recommendation.held_back === null ? "" : " The recommended batch size stands still until it has settled.";
   return `Learning rate ${rateText(last.learningRate)}, temperature ${rateText(temperatureOf(snapshot, last))}. ${stepped}${held}`;
