@@ -15,4 +15,6 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 section p { font-size: 0.85rem; margin: 0 0 8px; }
 .chart { position: relative; height: 300px; }
 .missing { display: grid; place-items: center; height: 300px; text-align: center; }
+/* In the small frame of a tracker's page the drawing comes first, its words below. */
+@media (max-height: 560px) { body { display: flex; flex-direction: column; padding: 8px; } main { order: -1; margin-bottom: 12px; } h1 { font-size: 1.15rem; } }
 `;
