@@ -41,10 +41,11 @@ test("trackio's page charts the metrics in a group of their own, and shows each 
   await page.getByText("b_simple").first().waitFor();
   await screenshot(page, "trackio-metrics");
 
+  // All of them in view: frames are loaded when they come into it.
+  await page.setViewportSize({ width: 1240, height: 3000 });
   await page.goto(`${server.url}/media?${new URL(run.url ?? "").searchParams}`);
   for (const panel of panelNames) {
     const frame = page.frameLocator(`iframe[title="${panelTitle(panel)}"]`);
-    await page.locator(`iframe[title="${panelTitle(panel)}"]`).scrollIntoViewIfNeeded();
     await frame.getByRole("heading", { name: panelTitle(panel) }).waitFor();
     expect(await frame.locator(".text").textContent()).toMatch(/\d/);
   }

@@ -15,19 +15,31 @@ const charts: readonly { readonly title: string; readonly metrics: readonly stri
     metrics: [metricKey.batchSize, metricKey.recommendedBatchSize],
     log: true,
   },
+  {
+    title: "Noise scale in other metrics: B_noise, Adam's",
+    metrics: [metricKey.bNoise, metricKey.bPreconditioned],
+    log: true,
+  },
   { title: "Critical batch size, predicted", metrics: [metricKey.criticalBatchSize], log: true },
   { title: "Signal: squared norm of the gradient", metrics: [metricKey.gradientSquaredNorm], log: true },
   { title: "Noise: trace of the covariance", metrics: [metricKey.covarianceTrace], log: true },
   { title: "Efficiency: useful share of the compute", metrics: [metricKey.efficiency], log: false },
 ];
-/** Panels that W&B shows as pages. */
-const mediaKeys = ["noise-scale", "signal-and-noise", "frontier", "trade", "layers"].map(
-  (panel) => `noise_scale/panel/${panel}`,
-);
+/** Panels that W&B shows as pages, in their order. */
+const mediaKeys = [
+  "noise-scale",
+  "frontier",
+  "trade",
+  "schedule",
+  "signal-and-noise",
+  "loss",
+  "learning-rate",
+  "layers",
+].map((panel) => `noise_scale/panel/${panel}`);
 
 /**
- * The view's content, as the model of the package `wandb-workspaces` 0.4.13 reads it. The pages first, then charts of the
- * metrics over the training's step.
+ * The view's content, as the model of the package `wandb-workspaces` 0.4.13 reads it. Charts of the metrics
+ * over the training's step, then the panels as pages.
  */
 export function workspaceSpec(): object {
   const lines = charts.map(({ title, metrics, log }) => ({

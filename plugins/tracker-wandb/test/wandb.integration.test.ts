@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { panelNames } from "@noisescale/charts";
 import { type Delivery, metricKey, type RunContext } from "@noisescale/tracker";
 import { describeTracker } from "@noisescale/tracker/contract";
 import { wandbTracker } from "@noisescale/tracker-wandb";
@@ -324,7 +325,12 @@ test("a project gets one saved view, which W&B's own model of workspaces reads; 
   expect(workspace.name).toBe("Noise scale");
   const [[section, panels] = ["", []]] = workspace.sections;
   expect(section).toBe("Noise scale");
-  expect(panels.map(([type]) => type)).toEqual([...Array.from({ length: 6 }, () => "LinePlot"), "MediaBrowser"]);
+  expect(panels.map(([type]) => type)).toEqual([...Array.from({ length: 7 }, () => "LinePlot"), "MediaBrowser"]);
+});
+
+test("the saved view shows every panel that there is", () => {
+  const keys = panelNames.map((panel) => `noise_scale/panel/${panel}`);
+  expect(JSON.stringify(workspaceSpec())).toContain(JSON.stringify({ chartTitle: "Panels", mediaKeys: keys }));
 });
 
 test("an alert of the user's run keeps its severity, and waits long enough that a retry sends no second one", async () => {
