@@ -1,4 +1,4 @@
-import { panelNames, panelTitle } from "@noisescale/charts";
+import { panelsOf, panelTitle } from "@noisescale/charts";
 import { renderPanelHtml } from "@noisescale/charts/html";
 import { metricKey, type PanelFile } from "@noisescale/tracker";
 import { trackioTracker } from "@noisescale/tracker-trackio";
@@ -28,7 +28,7 @@ test("trackio's page charts the metrics in a group of their own, and shows each 
     timeMs: 1_790_000_000_000 + step,
     value: 200 + 5 * step,
   }));
-  const panels = panelNames.map((panel): PanelFile => {
+  const panels = panelsOf(data).map((panel): PanelFile => {
     const bytes = new TextEncoder().encode(renderPanelHtml([panel], data));
     return { panel, title: panelTitle(panel), contentType: "text/html", bytes, step: 39, timeMs: 1_790_000_000_000 };
   });
@@ -44,7 +44,7 @@ test("trackio's page charts the metrics in a group of their own, and shows each 
   // All of them in view: frames are loaded when they come into it.
   await page.setViewportSize({ width: 1240, height: 3000 });
   await page.goto(`${server.url}/media?${new URL(run.url ?? "").searchParams}`);
-  for (const panel of panelNames) {
+  for (const panel of panelsOf(data)) {
     const frame = page.frameLocator(`iframe[title="${panelTitle(panel)}"]`);
     await frame.getByRole("heading", { name: panelTitle(panel) }).waitFor();
     expect(await frame.locator(".text").textContent()).toMatch(/\d/);

@@ -35,6 +35,7 @@ const mediaKeys = [
   "loss",
   "learning-rate",
   "layers",
+  "alerts",
 ].map((panel) => `noise_scale/panel/${panel}`);
 
 /**
