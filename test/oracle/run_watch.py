@@ -55,7 +55,12 @@ def history(seed: int) -> list[Row]:
             high = None if lost != odd else low + centre // 4
             plain = low if agrees else 256
             rows.append(
-                Row(Interval(low, high), Interval(plain - plain // 3, None if lost else plain * 2), uncalibrated, held_back)
+                Row(
+                    Interval(low, high),
+                    Interval(plain - plain // 3, None if lost else plain * 2),
+                    uncalibrated,
+                    held_back,
+                )
             )
     return rows[:MEASUREMENTS]
 

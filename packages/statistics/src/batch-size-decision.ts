@@ -36,8 +36,8 @@ const verdicts: readonly BatchSizeVerdict[] = ["fine", "too_large", "too_small"]
  * Whether the batch is wastefully large or needlessly small for the recommendation as it is now. The interval lies beyond
  * the factor, the interval of the plain average lies on the same side of the batch, the verdict holds, and is told once.
  *
- * The plain average is asked because under heavy tails (Student's t, 3 degrees) one measurement can move the filter's whole
- * interval for some four hundred: of such stretches at most a few tens of measurements were seen that both agree on.
+ * The plain average is asked because under heavy tails one measurement can move the filter's whole interval for some
+ * hundred; such a stretch is longer than any dwell time that would still be of use.
  */
 export class BatchSizeDecision {
   #dwell = new Dwell();
