@@ -33,7 +33,13 @@ describe("noisescale demo --exit --json", () => {
     expect(snapshot.identifiable).toBe(true);
     expect(snapshot.b_simple_low).toBeGreaterThan(1);
     expect(snapshot.b_simple_high).toBeLessThan(100_000);
-    expect(snapshot.recommendation).toMatchObject({ basis: "b_simple", calibrated: false });
+  });
+
+  test("recommends from B_noise, which is far below B_simple on these digits", () => {
+    expect(snapshot.recommendation).toMatchObject({ basis: "b_noise", calibrated: false });
+    expect(snapshot.predicted.basis).toBe("b_noise");
+    expect(snapshot.b_noise_low).toBeGreaterThan(1);
+    expect(snapshot.b_noise).toBeLessThan(0.5 * (snapshot.b_simple ?? 0));
   });
 
   test("learns the digits: more than 85 % of 2,000 held-back ones", () => {

@@ -19,6 +19,8 @@ export interface TrainingOrder {
   readonly testCount: number;
   /** Every how many steps the two squared norms are taken. */
   readonly measureEvery: number;
+  /** Every how many steps B_noise is measured too; never where it is left out. */
+  readonly hessianEvery?: number;
   readonly seed: number;
 }
 

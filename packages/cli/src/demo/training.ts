@@ -59,6 +59,7 @@ class Training {
       parts: 4,
       every: order.measureEvery,
       layers: true,
+      ...(order.hessianEvery === undefined ? {} : { hessianEvery: order.hessianEvery }),
       onWarning: (message) => tell({ kind: "warning", message }),
       ...(order.follow === undefined
         ? {}
