@@ -174,7 +174,7 @@ test("each panel is there as data with its text, and as a picture", async () => 
     expect(picture.headers.get("content-type")).toBe("image/png");
     expect(picture.text.slice(1, 4)).toBe("PNG");
   }
-  expect((await request("GET", "/v1/runs/a/panels/alerts.png")).status).toBe(404);
+  expect((await request("GET", "/v1/runs/a/panels/weather.png")).status).toBe(404);
   expect((await request("GET", "/v1/runs/a/panels/trade.svg")).status).toBe(404);
 });
 
