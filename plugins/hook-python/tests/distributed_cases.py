@@ -224,6 +224,26 @@ def in_adams_metric() -> None:
         assert seen[1]["preconditioned"]["big"]["value"] == pytest.approx(sum(big.values()), rel=FLOAT32)
 
 
+def cadence_is_agreed_on() -> None:
+    rank = distributed.get_rank()
+    model = DistributedDataParallel(network())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    seen: list[Measurement] = []
+    watcher = noisescale.watch(model, optimizer, micro_batch=8, sink=seen.append)
+    for step in range(60):
+        cross_entropy(model, batches([8], seed=10 * step + rank)[0]).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    watcher.close()
+    chosen = torch.tensor(watcher.every)
+    distributed.broadcast(chosen, src=0)
+    assert watcher.every == int(chosen)
+    if rank == 0:
+        after = [step for step in range(50, 60) if step % watcher.every == 0]
+        assert [measurement["step"] for measurement in seen] == [0, *range(9, 40, 2), 40, *after]
+        assert watcher.counts == {"run-ended": 1}
+
+
 def watched_by_the_first_alone() -> None:
     rank = distributed.get_rank()
     model = DistributedDataParallel(network())
@@ -353,6 +373,7 @@ CASES: dict[str, Callable[[], object]] = {
     "DDP, compiled": partial(train, lambda model: ddp(torch.compile(model, backend="aot_eager"))),
     "DDP, a step that the scaler skips": skipped_by_the_scaler,
     "DDP, in Adam's metric": in_adams_metric,
+    "DDP, how often it is measured": cadence_is_agreed_on,
     "several processes without a wrapper": not_wrapped,
     "FSDP2, one part a process": partial(train, sharded, parts=1),
     "FSDP2, three parts, the last one reduced": partial(train, sharded),

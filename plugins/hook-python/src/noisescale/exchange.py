@@ -118,6 +118,15 @@ class Exchange:
         else:
             self._store.set(self._key(place, self._rank), json.dumps(sums))
 
+    def tell(self, every: int) -> None:
+        """Hands a number to the other processes."""
+        self._store.set(f"{self._name}/every", str(every))
+
+    def told(self) -> int | None:
+        """The number that was handed over; None before."""
+        key = f"{self._name}/every"
+        return int(self._store.get(key)) if self._store.check([key]) else None
+
     def take(self, deadline_seconds: float = 0.0) -> Iterator[RankSums]:
         """The steps, in order, that all processes have added to; only the first process sees any.
 

@@ -23,7 +23,7 @@ class WatchOptions(TypedDict, total=False):
     run: str | None
     project: str | None
     sink: str | os.PathLike[str] | Callable[[Measurement], object] | None
-    every: int
+    every: int | None
     layers: bool
     hessian_every: int | None
     preconditioned: bool
@@ -42,7 +42,7 @@ def watch(
     run: str | None = None,
     project: str | None = None,
     sink: str | os.PathLike[str] | Callable[[Measurement], object] | None = None,
-    every: int = 10,
+    every: int | None = None,
     parts: int | None = None,
     layers: bool = False,
     hessian_every: int | None = None,
@@ -64,7 +64,7 @@ def watch(
         run: Name of the run; `NOISESCALE_RUN`, else the project with the time.
         project: `NOISESCALE_PROJECT`, else the script's name.
         sink: The collector's address, a path (NDJSON) or a function; `NOISESCALE_URL`, else this machine's collector.
-        every: A step in so many is measured.
+        every: A step in so many is measured; where it is left out, so many that it costs about 1 %.
         parts: K, where steps of another number are to be left out; else K is seen.
         layers: Squares of each layer too.
         hessian_every: A step in so many has B_noise measured too, by `watcher.backward` or `watcher.hessian`.
@@ -82,12 +82,12 @@ def watch(
     """
     if micro_batch is not None and micro_batch <= 0:
         raise ValueError(f"micro_batch={micro_batch}: must be above 0")
-    if every < 1:
+    if every is not None and every < 1:
         raise ValueError(f"every={every}: must be 1 or more")
     if parts is not None and parts < 2:
         raise ValueError(f"parts={parts}: must be 2 or more, one part says nothing about the noise")
-    if hessian_every is not None and (hessian_every < 1 or hessian_every % every != 0):
-        raise ValueError(f"hessian_every={hessian_every}: must be a multiple of every={every}")
+    if hessian_every is not None and hessian_every < 1:
+        raise ValueError(f"hessian_every={hessian_every}: must be 1 or more")
     project = default_project() if project is None else checked_identifier("project", project)
     run = default_run(project) if run is None else checked_identifier("run", run)
     declared: RunDeclaration = {"unit": unit, "optimizer": _kind(optimizer), "project": project}

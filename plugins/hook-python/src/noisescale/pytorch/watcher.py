@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from noisescale.cadence import Cadence
 from noisescale.exchange import Exchange, RankSums
 from noisescale.parts import PartSums, small_and_big, sum_parts
 from noisescale.pytorch.accumulation import Accumulation, PartsChangedError, Squares
@@ -56,7 +57,7 @@ class Watcher:
         *,
         micro_batch: float | None,
         parts: int | None,
-        every: int,
+        every: int | None,
         layers: bool,
         first_step: int,
         scaler: "torch.amp.GradScaler | None",
@@ -68,7 +69,6 @@ class Watcher:
         self._report = report
         self._optimizer = optimizer
         self._micro_batch = micro_batch
-        self._every = every
         self._scaler = scaler
         self._own_log = own_log
         self._step = first_step
@@ -83,14 +83,18 @@ class Watcher:
         self._by_example: tuple[torch.Tensor | None, list[_Part]] | None = None
         self._exchange: Exchange | None = None
         self._alone = processes is None or processes.size == 1
+        self._cadence = Cadence(every, first_step)
         if processes is not None and processes.size > 1:
             self._exchange = Exchange(processes.store, processes.rank, processes.size)
+            tell = self._exchange.tell if processes.rank == 0 else None
+            self._cadence = Cadence(every, first_step, tell=tell, ask=self._exchange.told)
             atexit.register(_last_numbers, weakref.ref(self))
         self._accumulation = Accumulation(
             model, self._parameters, len(self._layers), parts, processes, metric, self._failed, self._restarted
         )
         self._model = model
         self._hessian_every = hessian_every
+        self._next_hessian = first_step
         self._signs = random.Random(first_step)
         self._hessian: tuple[int, torch.Tensor] | None = None
         self._handle = optimizer.register_step_post_hook(self._stepped)
@@ -121,6 +125,11 @@ class Watcher:
     def step(self) -> int:
         """Number of the optimizer step that comes next."""
         return self._step
+
+    @property
+    def every(self) -> int:
+        """A step in so many is measured."""
+        return self._cadence.every
 
     @property
     def measuring(self) -> bool:
@@ -293,9 +302,11 @@ class Watcher:
     def _measure_next(self) -> None:
         """Says whether the step that comes is measured, and whether with the Hessian."""
         self._hessian = None
-        self._accumulation.active = not self._off and self._step % self._every == 0
-        due = self._hessian_every is not None and self._step % self._hessian_every == 0
-        self._accumulation.signs = self._signs if due and self._accumulation.active else None
+        self._accumulation.active = not self._off and self._cadence.measures(self._step)
+        due = self._hessian_every is not None and self._step >= self._next_hessian and self._accumulation.active
+        if due and self._hessian_every is not None:
+            self._next_hessian = self._step + self._hessian_every
+        self._accumulation.signs = self._signs if due else None
 
     def _stepped(self, optimizer: torch.optim.Optimizer, args: object, kwargs: object) -> None:
         step, self._step = self._step, self._step + 1
@@ -303,6 +314,7 @@ class Watcher:
             if self._accumulation.active:
                 self._end_of_measured_step(step)
                 self._log_own()
+            self._cadence.ended(step, self._accumulation.active)
             self._measure_next()
         except Exception:
             self._failed()

@@ -1,0 +1,80 @@
+"""Which steps are measured, so that measuring costs about a hundredth of the time."""
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+
+_COST = 0.01
+_SHORTEST_SECONDS = 0.05
+_WARM_UP, _TRIED, _AGREED = 8, 40, 50
+
+
+class Cadence:
+    """A fixed one, or one that is chosen from the first 40 steps.
+
+    Of these every second one is measured, after 8 to warm up. What a measured step took longer, in medians, is spread
+    over so many steps that it is 1 % of them. A measurement comes every 50 ms at most. Until the choice, and where it
+    cannot be made, a step in ten is measured.
+
+    Processes that train together take the first one's choice, 10 steps later: a step of theirs ends in all of them or
+    in none, so that it is known to each by then.
+    """
+
+    def __init__(
+        self,
+        every: int | None,
+        first_step: int,
+        *,
+        tell: Callable[[int], None] | None = None,
+        ask: Callable[[], int | None] | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """Begins with the first step.
+
+        Args:
+            every: A step in so many; None chooses.
+            first_step: Number of the first step.
+            tell: Hands the choice to the other processes; in the first of several.
+            ask: Gets it from there; in all of several.
+            clock: Seconds.
+        """
+        self.every = every or 10
+        self._chooses = every is None
+        self._first_step = first_step
+        self._tell = tell
+        self._ask = ask
+        self._clock = clock
+        self._last: float | None = None
+        self._seconds: dict[bool, list[float]] = {True: [], False: []}
+
+    def measures(self, step: int) -> bool:
+        """Whether a step is measured."""
+        since = step - self._first_step
+        if self._chooses and _WARM_UP <= since < _TRIED:
+            return since % 2 == 1
+        return step % self.every == 0
+
+    def ended(self, step: int, measured: bool) -> None:
+        """Takes the time of a step that ended."""
+        if not self._chooses:
+            return
+        since, now = step - self._first_step, self._clock()
+        if self._last is not None and _WARM_UP < since < _TRIED:
+            self._seconds[measured].append(now - self._last)
+        self._last = now
+        if since == _TRIED - 1 and (self._ask is None or self._tell is not None):
+            choice = self._choice()
+            if self._tell is not None:
+                self._tell(choice)
+            else:
+                self.every, self._chooses = choice, False
+        if self._ask is not None and since == _AGREED - 1:
+            self.every, self._chooses = self._ask() or self.every, False
+
+    def _choice(self) -> int:
+        plain, measured = (statistics.median(self._seconds[kind]) for kind in (False, True))
+        if plain <= 0:
+            return self.every
+        by_cost = math.ceil((measured / plain - 1) / _COST)
+        return max(1, by_cost, math.ceil(_SHORTEST_SECONDS / plain))
