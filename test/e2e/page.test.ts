@@ -58,7 +58,8 @@ describe("the page of a run that trains on real digits", () => {
 
   test("draws every panel, each with its numbers as text", async () => {
     const { page } = live;
-    for (const panel of panelNames) {
+    // The demo's run gives no cause for an alert; alerts.test.ts has one that does.
+    for (const panel of panelNames.filter((name) => name !== "alerts")) {
       const section = page.getByRole("region", { name: panelTitle(panel) });
       await section.getByRole("img").waitFor();
       expect(await section.locator(".panel-text").textContent()).toMatch(/\d/);
