@@ -62,7 +62,8 @@ describe("noisescale demo --mlflow", () => {
       files: { path: string }[];
     };
     const paths = files.map(({ path }) => path);
-    for (const panel of panelNames) {
+    // The demo gives no cause for an alert.
+    for (const panel of panelNames.filter((name) => name !== "alerts")) {
       for (const ending of ["png", "html"]) expect(paths).toContain(`noise_scale/${panel}.${ending}`);
     }
     const note = run.data.tags.find(({ key }) => key === "mlflow.note.content")?.value;

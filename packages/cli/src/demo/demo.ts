@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { panelNames } from "@noisescale/charts";
+import { type PanelData, panelsOf } from "@noisescale/charts";
 import type { RunDeclarationInput, Snapshot } from "@noisescale/protocol";
 import type { Collector, TrackerConfigInput } from "@noisescale/server";
 import {
@@ -164,7 +164,8 @@ async function trainWithProgress(
 async function savePanels(collector: Collector, run: string, directory: string): Promise<string> {
   const folder = join(directory, "panels");
   await mkdir(folder, { recursive: true });
-  for (const panel of panelNames) {
+  const data = (await (await ask(collector, `/v1/runs/${run}/panels/noise-scale.json`)).json()) as PanelData;
+  for (const panel of panelsOf(data)) {
     const picture = await (await ask(collector, `/v1/runs/${run}/panels/${panel}.png`)).arrayBuffer();
     await writeFile(join(folder, `${panel}.png`), new Uint8Array(picture));
   }
