@@ -82,7 +82,10 @@ test("pushing into a run that a Python process is training into loses and overwr
   await expect(early).rejects.toMatchObject({ retryable: true, message: expect.stringContaining("first log") });
 
   await trainer.process.ask("train", 0, 1);
-  await expect.poll(() => server.runs("digits").then((runs) => runs.map(({ id }) => id))).toContain(trainer.runId);
+  // trackio's client sends from a thread of its own.
+  await expect
+    .poll(() => server.runs("digits").then((runs) => runs.map(({ id }) => id)), { timeout: 30_000 })
+    .toContain(trainer.runId);
   const run = await tracker.openRun({ run_id: trainer.runId }, context);
   const trained = trainer.process.ask("train", 1, 60).then(() => trainer.process.ask("finish"));
   let position: string | null = null;

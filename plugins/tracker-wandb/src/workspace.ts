@@ -34,8 +34,8 @@ const mediaKeys = [
   "signal-and-noise",
   "loss",
   "learning-rate",
-  "layers",
   "alerts",
+  "layers",
 ].map((panel) => `noise_scale/panel/${panel}`);
 
 /**

@@ -329,8 +329,9 @@ test("a project gets one saved view, which W&B's own model of workspaces reads; 
 });
 
 test("the saved view shows every panel that there is", () => {
-  const keys = panelNames.map((panel) => `noise_scale/panel/${panel}`);
-  expect(JSON.stringify(workspaceSpec())).toContain(JSON.stringify({ chartTitle: "Panels", mediaKeys: keys }));
+  const [keys = ""] = /"mediaKeys":(\[[^\]]*\])/.exec(JSON.stringify(workspaceSpec()))?.slice(1) ?? [];
+  const shown = (JSON.parse(keys) as string[]).map((key) => key.replace("noise_scale/panel/", ""));
+  expect(shown.toSorted()).toEqual([...panelNames].sort());
 });
 
 test("an alert of the user's run keeps its severity, and waits long enough that a retry sends no second one", async () => {
