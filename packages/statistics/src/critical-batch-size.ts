@@ -39,16 +39,21 @@ export interface TradeRow {
   readonly unitsFactor: number;
 }
 
+/** A neighbour closer than this to another row costs nearly the same and says nothing more. */
+const leastApart = 1.25;
+
 /** Rows for the current and the recommended batch size and for about a half and twice each, in order of batch size. */
 export function tradeTable(current: number, recommended: number, criticalBatchSize: number): TradeRow[] {
-  const roles = new Map<number, TradeRow["role"]>();
+  const roles = new Map<number, TradeRow["role"]>([
+    [recommended, "recommended"],
+    [current, "current"],
+  ]);
   for (const center of [current, recommended]) {
     for (const batchSize of [Math.round(center / 2), Math.round(center * 2)]) {
-      if (batchSize > 0) roles.set(batchSize, "neighbour");
+      const near = (other: number): boolean => batchSize < other * leastApart && other < batchSize * leastApart;
+      if (batchSize > 0 && ![...roles.keys()].some(near)) roles.set(batchSize, "neighbour");
     }
   }
-  roles.set(recommended, "recommended");
-  roles.set(current, "current");
   return [...roles]
     .sort(([one], [other]) => one - other)
     .map(([batchSize, role]) => ({

@@ -58,6 +58,7 @@ describe("the frontier", () => {
       [800, "neighbour"],
     ]);
     expect(rows[3]).toMatchObject({ stepsFactor: 2, unitsFactor: 2 });
+    expect(tradeTable(256, 257, 257).map(({ batchSize }) => batchSize)).toEqual([128, 256, 257, 512]);
     expect(tradeTable(1, 25, 25).map(({ batchSize }) => batchSize)).toEqual([1, 2, 13, 25, 50]);
   });
 });
