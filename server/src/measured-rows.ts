@@ -28,6 +28,8 @@ export function applyMeasuredFrontiers(rows: Float64Array, { run, measured }: Me
         bNoise: { value: at(bNoise), low: undefined, high: undefined },
         heldBSimple: at(heldBSimple),
         heldBNoise: undefined,
+        // The only reason for which a row with a B_simple that is held recommends nothing.
+        bNoiseKnownLately: at(recommended) === undefined && at(bSimple) !== undefined && at(heldBSimple) !== undefined,
         smoothedLoss: at(smoothedLoss),
       },
       measured,

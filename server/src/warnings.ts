@@ -81,6 +81,12 @@ export function warnings(estimate: RunEstimate, unit: Unit, events: readonly Eve
       message:
         "Rests on B_simple alone, which was not compared with a measured frontier of this project: an indicator, which may be several times too high.",
     });
+  } else if (batchSize === undefined && basis === "b_noise" && estimate.bNoise.value === undefined) {
+    found.push({
+      code: "b-noise-lost",
+      message:
+        "B_noise cannot be told from zero at the moment: a batch size is recommended once it can be again, or from B_simple if that lasts.",
+    });
   } else if (batchSize !== undefined && basis === "b_noise") {
     found.push({
       code: "uncalibrated",

@@ -35,7 +35,13 @@ function basisOf(snapshot: PanelSnapshot, criticalBatchSize: number): string {
 }
 
 /** Codes of the warnings that say why there is no number. */
-const reasonCodes: ReadonlySet<string> = new Set(["invalid", "too-few-measurements", "not-identifiable", "held-back"]);
+const reasonCodes: ReadonlySet<string> = new Set([
+  "invalid",
+  "too-few-measurements",
+  "not-identifiable",
+  "b-noise-lost",
+  "held-back",
+]);
 
 function unknownHeadline(snapshot: PanelSnapshot): Headline {
   const units = unitWords[snapshot.unit];
@@ -50,6 +56,9 @@ function unknownHeadline(snapshot: PanelSnapshot): Headline {
       sentence: `No batch size is recommended yet: it would be near ${estimateText(value)} now.`,
       basis: reason,
     };
+  }
+  if (snapshot.recommendation.basis === "b_noise") {
+    return { sentence: "B_noise is not identifiable at the moment.", basis: reason };
   }
   if (low === null || critical === null) return { sentence: "Nothing can be said yet.", basis: reason };
   const useful = usefulShare(snapshot);

@@ -17,6 +17,25 @@ describe("headline", () => {
     expect(basis).toContain("It is an indicator");
   });
 
+  it("says that B_noise is lost where the recommendation rests on it", () => {
+    const lost: PanelSnapshot = {
+      ...snapshot,
+      recommendation: {
+        ...snapshot.recommendation,
+        basis: "b_noise",
+        batch_size: null,
+        critical_batch_size: null,
+        critical_batch_size_low: null,
+        critical_batch_size_high: null,
+      },
+      warnings: [{ code: "b-noise-lost", message: "It cannot be told from zero." }],
+    };
+    expect(headline(lost)).toEqual({
+      sentence: "B_noise is not identifiable at the moment.",
+      basis: "It cannot be told from zero.",
+    });
+  });
+
   it("says of every other basis what it is, its value and its interval", () => {
     const on = (recommendation: Partial<PanelSnapshot["recommendation"]>) =>
       headline({

@@ -1,5 +1,6 @@
 import { SignalFilter } from "./filter.ts";
 import { inverseNoiseScaleOfFilter, noiseScaleOfFilter } from "./filter-noise-scale.ts";
+import { startMeasurements } from "./filter-priors.ts";
 import { Horizon } from "./horizon.ts";
 import { MeasurementGaps } from "./measurement-gaps.ts";
 import type { InverseNoiseScale } from "./predicted-frontier.ts";
@@ -39,6 +40,8 @@ export class FormScale {
   #filter = new SignalFilter();
   #gaps: MeasurementGaps;
   #step: number | undefined;
+  /** Measurements of the form since 𝓑 was known. */
+  #unknownFor = Number.POSITIVE_INFINITY;
 
   /** @param before - measurements of the run that came before the first of this form */
   constructor(kind: QuadraticFormKind, before: number) {
@@ -50,13 +53,8 @@ export class FormScale {
   add(input: FormInput | undefined): void {
     this.#gaps.add(input !== undefined);
     if (input === undefined) return;
-    const { step, ...estimates } = input;
-    const outliers = this.#filter.outliers;
-    this.#filter.add({ ...estimates, steps: this.#step === undefined ? 1 : step - this.#step });
-    this.#step = step;
-    if (this.#trace === undefined || this.#filter.outliers > outliers) return;
-    this.#trace.add(estimates.gradientSquaredNorm, estimates.covarianceTrace);
-    if (this.#filter.started && (this.#trace.covarianceTrace ?? 0) <= 0) this.#filter = new SignalFilter();
+    this.#take(input);
+    this.#unknownFor = this.noiseScale().value === undefined ? this.#unknownFor + 1 : 0;
   }
 
   /** 𝓑 now; unknown where the form's last measurement is too long ago, see `MeasurementGaps`. */
@@ -75,6 +73,11 @@ export class FormScale {
     return this.#traceAboveZero ? inverse : { ...inverse, low: 0, high: Number.POSITIVE_INFINITY };
   }
 
+  /** 𝓑 was known within the form's last 20 measurements, and these are not too long ago. */
+  get knownLately(): boolean {
+    return this.#gaps.current && this.#unknownFor <= startMeasurements;
+  }
+
   /** The form speaks of the whole run: see `MeasurementGaps`. */
   get wholeRun(): boolean {
     return this.#filter.started && this.#gaps.wholeRun;
@@ -82,6 +85,7 @@ export class FormScale {
 
   write(writer: StateWriter): void {
     writer.number(this.#step ?? -1);
+    writer.number(this.#unknownFor);
     this.#gaps.write(writer);
     this.#trace?.write(writer);
     this.#filter.write(writer);
@@ -91,10 +95,21 @@ export class FormScale {
     const scale = new FormScale(kind, 0);
     const step = reader.number();
     scale.#step = step < 0 ? undefined : step;
+    scale.#unknownFor = reader.number();
     scale.#gaps = MeasurementGaps.read(reader);
     if (scale.#trace !== undefined) scale.#trace = Horizon.read(reader, traceHorizon);
     scale.#filter = SignalFilter.read(reader);
     return scale;
+  }
+
+  #take(input: FormInput): void {
+    const { step, ...estimates } = input;
+    const outliers = this.#filter.outliers;
+    this.#filter.add({ ...estimates, steps: this.#step === undefined ? 1 : step - this.#step });
+    this.#step = step;
+    if (this.#trace === undefined || this.#filter.outliers > outliers) return;
+    this.#trace.add(estimates.gradientSquaredNorm, estimates.covarianceTrace);
+    if (this.#filter.started && (this.#trace.covarianceTrace ?? 0) <= 0) this.#filter = new SignalFilter();
   }
 
   get #traceAboveZero(): boolean {

@@ -11,6 +11,8 @@ export interface RunEvidence {
   /** Each as it is held within the hysteresis. */
   readonly heldBSimple: number | undefined;
   readonly heldBNoise: number | undefined;
+  /** B_noise was known within its last 20 measurements. */
+  readonly bNoiseKnownLately: boolean;
   /** Training loss, smoothed and held; undefined where the hook reports none. */
   readonly smoothedLoss: number | undefined;
 }
@@ -38,8 +40,10 @@ export function recommendationBasis(run: RunEvidence, measured: MeasuredFrontier
     const { criticalBatchSize: value, criticalBatchSizeLow: low, criticalBatchSizeHigh: high, target } = frontier;
     return { basis: "frontier", value, low, high, held: value, target };
   }
-  if (run.bNoise.value !== undefined) {
-    return { basis: "b_noise", ...run.bNoise, held: run.heldBNoise, target: undefined };
+  // A stretch in which B_noise is lost is a gap: B_simple, several times as large, would stand in it.
+  const bNoiseKnown = run.bNoise.value !== undefined;
+  if (bNoiseKnown || run.bNoiseKnownLately) {
+    return { basis: "b_noise", ...run.bNoise, held: bNoiseKnown ? run.heldBNoise : undefined, target: undefined };
   }
   const held = run.bSimple.value === undefined ? undefined : run.heldBSimple;
   const { calibration } = measured;

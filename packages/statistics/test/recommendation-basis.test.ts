@@ -15,6 +15,7 @@ const run: RunEvidence = {
   bNoise: unknown,
   heldBSimple: 900,
   heldBNoise: undefined,
+  bNoiseKnownLately: false,
   smoothedLoss: 0.5,
 };
 const withBNoise: RunEvidence = { ...run, bNoise: { value: 300, low: 200, high: 450 }, heldBNoise: 290 };
@@ -45,6 +46,12 @@ describe("the basis of a recommendation", () => {
       held: 180,
     });
     expect(recommendationBasis(run, {})).toMatchObject({ basis: "b_simple", value: 1000, held: 900, low: 800 });
+  });
+
+  test("stays B_noise, without a value, while that is lost for a few of its measurements", () => {
+    const lost = { ...withBNoise, bNoise: unknown, bNoiseKnownLately: true };
+    expect(recommendationBasis(lost, { calibration })).toMatchObject({ basis: "b_noise", ...unknown, held: undefined });
+    expect(recommendationBasis({ ...lost, bNoiseKnownLately: false }, {})).toMatchObject({ basis: "b_simple" });
   });
 
   test("is the fitted frontier whose loss is nearest in its logarithm, within a quarter", () => {

@@ -71,6 +71,7 @@ export function calibratedRun(
       bNoise: { value: undefined, low: undefined, high: undefined },
       heldBSimple: bSimple,
       heldBNoise: undefined,
+      bNoiseKnownLately: false,
       smoothedLoss: undefined,
     },
     { calibration },
