@@ -244,6 +244,33 @@ def cadence_is_agreed_on() -> None:
         assert watcher.counts == {"run-ended": 1}
 
 
+def one_batch(per_example: bool) -> None:
+    """`watcher.backward` in each process: the parts are the examples of all, or four chunks of each."""
+    rank = distributed.get_rank()
+    inner = network()
+    model = DistributedDataParallel(inner)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    seen: list[Measurement] = []
+    watcher = noisescale.watch(model, optimizer, every=1, sink=seen.append)
+    ((x, y),) = batches([8], seed=rank)
+    for _ in range(2):
+        watcher.backward(lambda x, y: cross_entropy(model, (x, y)), (x, y), chunks=4, per_example=per_example)
+        optimizer.step()
+        optimizer.zero_grad()
+    watcher.close()
+    units = 1 if per_example else 2
+    parts = list(zip(x.split(units), y.split(units), strict=True))
+    total = RANKS * len(parts)
+    small, big = squares_of(gathered(micro_gradients(inner, parts, [1 / total] * len(parts))))
+    assert watcher.counts == {"run-ended": 1}
+    assert len(seen) == (2 if rank == 0 else 0)
+    for measurement in seen:
+        assert measurement["small"]["count"] == total
+        assert measurement["small"]["squared_norm"] == pytest.approx(total * sum(small.values()), rel=FLOAT32)
+        assert measurement["big"]["squared_norm"] == pytest.approx(sum(big.values()), rel=FLOAT32)
+        assert (measurement["small"]["batch_size"], measurement["big"]["batch_size"]) == pytest.approx((units, 16))
+
+
 def watched_by_the_first_alone() -> None:
     rank = distributed.get_rank()
     model = DistributedDataParallel(network())
@@ -373,6 +400,8 @@ CASES: dict[str, Callable[[], object]] = {
     "DDP, compiled": partial(train, lambda model: ddp(torch.compile(model, backend="aot_eager"))),
     "DDP, a step that the scaler skips": skipped_by_the_scaler,
     "DDP, in Adam's metric": in_adams_metric,
+    "DDP, one batch in chunks": partial(one_batch, per_example=False),
+    "DDP, each example of one batch": partial(one_batch, per_example=True),
     "DDP, how often it is measured": cadence_is_agreed_on,
     "several processes without a wrapper": not_wrapped,
     "FSDP2, one part a process": partial(train, sharded, parts=1),
