@@ -17,21 +17,23 @@ WARM_UP = 20
 # level noise, drift noise, drift standard deviation at a start, drift damping, prior weight, widening
 EXPERTS = np.array(
     [
-        [0.0, 0.0, 0.0, 0.0, 35.0, 1.0],
-        [0.0025, 0.0, 0.0, 0.0, 2.0, 1.0],
-        [0.007, 0.0, 0.0, 0.0, 0.5, 1.0],
-        [0.02, 0.0, 0.0, 0.0, 0.8, 1.0],
-        [0.04, 0.0, 0.0, 0.0, 0.1, 1.0],
-        [0.5, 0.0, 0.0, 0.0, 0.2, 1.0],
-        [0.0, 1.25e-5, 0.002, 1.0, 8.0, 1.0],
-        [0.0, 9e-5, 0.0045, 0.995, 0.8, 1.0],
-        [0.0, 1.5e-4, 0.0015, 0.998, 1.0, 1.15],
+        [0.0, 0.0, 0.0, 0.0, 42.0, 1.0],
+        [0.0009, 0.0, 0.0, 0.0, 4.4, 1.0],
+        [0.0035, 0.0, 0.0, 0.0, 0.2, 1.0],
+        [0.02, 0.0, 0.0, 0.0, 0.9, 1.0],
+        [0.07, 0.0, 0.0, 0.0, 0.2, 1.0],
+        [0.45, 0.0, 0.0, 0.0, 0.14, 1.0],
+        [0.0, 4.3e-6, 0.0024, 1.0, 4.0, 1.05],
+        [0.0, 5.3e-5, 0.007, 0.996, 1.4, 1.05],
+        [0.0, 1.1e-4, 0.00036, 0.9983, 2.3, 1.2],
     ]
 )
 OMEGA, DRIFT_NOISE, DRIFT_SD, PHI, PRIOR, WIDENING = EXPERTS.T
 PRIOR = PRIOR / PRIOR.sum()
 SMALLEST_VARIANCE = 1e-12
 MOST_OUTLIERS = 4.5
+# of the weights at the ends of the interval
+END_TEMPERING = 0.85
 
 
 @dataclass
@@ -71,13 +73,13 @@ class Bank:
     left_out: Array  # steps
 
     def quantile(self, probability: float) -> Array:
-        """Quantile of each run's mixture of Gaussians, by bisection; wider Gaussians for all but the median."""
-        weight = np.exp(self.log_weight)
+        """Quantile of each run's mixture of Gaussians, by bisection; for all but the median wider, and tempered."""
+        weight = np.exp(self.log_weight * (1 if probability == 0.5 else END_TEMPERING))
         weight = weight / weight.sum(axis=1, keepdims=True)
         sd = np.sqrt(self.p)
         if probability != 0.5:
-            heavy = np.clip(np.log(self.m4 / (3 * self.m2**2)) - 1.1, 0, 3)
-            sd = sd * WIDENING * (1 + 0.45 * heavy)[:, None]
+            heavy = np.clip(np.log(self.m4 / (3 * self.m2**2)) - 1.35, 0, 3)
+            sd = sd * WIDENING * (1 + 0.2 * heavy)[:, None]
         low = (self.xi - 12 * sd).min(axis=1)
         high = (self.xi + 12 * sd).max(axis=1)
         for _ in range(70):
@@ -89,8 +91,8 @@ class Bank:
 
 
 def shrink(rho: Array, n: Array | int) -> Array:
-    """0 within 1.5 standard errors."""
-    threshold = 1.5 / np.sqrt(n)
+    """0 within 1.45 standard errors."""
+    threshold = 1.45 / np.sqrt(n)
     above = rho > threshold
     safe = np.where(above, rho, 1.0)
     return np.where(above, np.minimum(safe * (1 - (threshold / safe) ** 2), 0.95), 0.0)
@@ -253,8 +255,8 @@ def fold(bank: Bank, q: Array, s: Array, batch: Array, parts: Array, steps: Arra
     bank.p = np.maximum(p * (1 - p / total), SMALLEST_VARIANCE)
 
     # 5
-    log_weight = bank.log_weight - 0.7 * 0.5 * (np.log(total) + np.minimum(e**2 / total, 30))
-    log_weight = log_weight + (np.log(PRIOR) - log_weight) / 2500
+    log_weight = bank.log_weight - 0.67 * 0.5 * (np.log(total) + np.minimum(e**2 / total, 32))
+    log_weight = log_weight + (np.log(PRIOR) - log_weight) / 1600
     log_weight = log_weight - np.logaddexp.reduce(log_weight, axis=1, keepdims=True)
 
     # 6
@@ -263,7 +265,7 @@ def fold(bank: Bank, q: Array, s: Array, batch: Array, parts: Array, steps: Arra
     r = parts_of_r.sum(axis=0)
     e = (bank.b0 * white_q - x * white_s) / bank.sigma
     square = e**2 / (r * bank.inflation + bank.variance)
-    d = (np.minimum(square, 50) - 1) / np.minimum(bank.count - 1, 200)
+    d = (np.minimum(square, 50) - 1) / np.minimum(bank.count - 1, 125)
     bank.gamma, bank.a1, bank.a2 = (
         component * (1 + d * part / r)
         for component, part in zip((bank.gamma, bank.a1, bank.a2), parts_of_r, strict=True)
@@ -275,22 +277,22 @@ def fold(bank: Bank, q: Array, s: Array, batch: Array, parts: Array, steps: Arra
     bank.m2 = bank.m2 + (square - bank.m2) / n
     bank.m4 = bank.m4 + (square**2 - bank.m4) / n
     z = np.clip((bank.b0 * q - x * s) / bank.sigma / np.sqrt(r), -3, 3)
-    n = np.minimum(bank.count, 800)
+    n = np.minimum(bank.count, 750)
     bank.lag = bank.lag + (z * bank.z - bank.lag) / n
     bank.square = bank.square + (z**2 - bank.square) / n
     bank.z = z
     bank.rho = shrink(bank.lag / np.maximum(bank.square, 1e-3), n)
 
     # 8
-    bank.r2 = bank.r2 + ((s / bank.sigma - 1) ** 2 * (parts - 1) / 2 - bank.r2) / np.minimum(bank.count, 400)
+    bank.r2 = bank.r2 + ((s / bank.sigma - 1) ** 2 * (parts - 1) / 2 - bank.r2) / np.minimum(bank.count, 450)
     bank.sigma = np.maximum(bank.sigma + (s - bank.sigma) / np.minimum(bank.count, 100), bank.sigma / 2)
 
     # 9
     weight = np.exp(log_weight)
     bank.mean = (weight * bank.xi).sum(axis=1)
     bank.variance = (weight * (bank.p + (bank.xi - bank.mean[:, None]) ** 2)).sum(axis=1)
-    own = (1 - 5e-5) * weight
-    share = 5e-5 * PRIOR
+    own = (1 - 2.5e-5) * weight
+    share = 2.5e-5 * PRIOR
     again = share > own
     bank.xi = np.where(again, bank.mean[:, None], bank.xi)
     bank.p = np.where(again, bank.variance[:, None], bank.p)

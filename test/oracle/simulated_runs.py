@@ -37,6 +37,8 @@ class Run:
     batch: Callable[[Array], Array] = lambda share: np.full(len(share), float(BATCH))
     #: steps from one measurement to the next, at each share of the run's measurements
     every: Callable[[Array], Array] = lambda share: np.ones(len(share))
+    #: of all squared norms, at each share of the run's measurements
+    scale: Callable[[Array], Array] = lambda share: np.ones(len(share))
 
     def batches(self, steps: int = STEPS) -> Array:
         """B of each measurement, [steps]."""
@@ -108,6 +110,10 @@ def _wave(frequency: float) -> Callable[[Array], Array]:
     return lambda x: 500 * np.exp(0.8 * np.sin(frequency * x))
 
 
+def _two_sines(x: Array) -> Array:
+    return 400 * np.exp(0.5 * np.sin(7 * x) + 0.4 * np.sin(17 * x + 1))
+
+
 #: the filter's constants were chosen on these
 TUNED_ON = [
     Run("constant 256", _constant(256)),
@@ -151,6 +157,17 @@ HELD_OUT = [
     Run("constant 1000, B halves twice", _constant(1000), batch=lambda share: 512 * 0.5 ** np.floor(3 * share)),
     Run("sin 12x, B 256 ↔ 512", _wave(12), batch=lambda share: np.where(np.floor(5 * share) % 2 == 0, 256.0, 512.0)),
     Run("falling 3000 → 100, every 8 → 1", _falling, every=lambda share: np.where(share < 0.3, 8.0, 1.0)),
+    Run("stairs 150 → 300 → 600 → 1200", lambda x: 150 * 2.0 ** np.floor(4 * x)),
+    Run("300, from the middle on to 2400", lambda x: 300 * 8.0 ** np.maximum(2 * x - 1, 0)),
+    Run("sawtooth 200 → 1200", lambda x: 200 * 6.0 ** np.mod(3 * x, 1)),
+    Run("2000·(.02 + x)^.7", lambda x: 2000 * (0.02 + x) ** 0.7),
+    Run("two sines", _two_sines),
+    _plus(Run("two sines", _two_sines)),
+    Run("fading wave", lambda x: 400 * np.exp(0.9 * np.exp(-2 * x) * np.sin(20 * x))),
+    Run("constant 600, squares fall 1000-fold", _constant(600), scale=lambda share: 1000.0**-share),
+    Run("100·30^x, squares rise 10-fold", _growing, scale=lambda share: 10.0**share),
+    _plus(Run("constant 400, t 3", _constant(400), degrees=3)),
+    Run("hump, AR(1) .6", _hump, correlation=0.6),
 ]
 RUNS = TUNED_ON + HELD_OUT
 
@@ -220,4 +237,5 @@ def squared_norms(run: Run, noise: Noise) -> tuple[Array, Array]:
     if run.swinging:
         signal = signal * np.exp(0.7 * noise.swing)
     big = signal + 2 * np.sqrt(signal * scale) * noise.along + scale * noise.squared
-    return big + scale * noise.spread, big
+    whole = run.scale(np.arange(steps) / steps)
+    return whole * (big + scale * noise.spread), whole * big

@@ -15,7 +15,7 @@ import {
 } from "./filter-state.ts";
 
 /** Measurements that the autocorrelation is learnt from. */
-const memory = 800;
+const memory = 750;
 const largestCorrelation = 0.95;
 /** In standard deviations, so that an outlier does not pass for correlation. */
 const largestInnovation = 3;
@@ -86,10 +86,11 @@ export function learnCorrelation(shared: Float64Array, innovation: number): void
   shared[correlation] = shrunken(shared, n);
 }
 
-/** ρ, shrunken to 0 by its own uncertainty: 0 within 1.5 standard errors, which are 1/√n. */
+/** ρ, shrunken to 0 by its own uncertainty: 0 within 1.45 standard errors, which are 1/√n. */
 function shrunken(shared: Float64Array, n: number): number {
   const rho = (shared[lagProduct] as number) / Math.max(shared[lagSquare] as number, 1e-3);
-  return rho > 1.5 / Math.sqrt(n) ? Math.min(rho - 2.25 / n / rho, largestCorrelation) : 0;
+  const threshold = 1.45 / Math.sqrt(n);
+  return rho > threshold ? Math.min(rho - (threshold * threshold) / rho, largestCorrelation) : 0;
 }
 
 function correctExperts(state: FilterState, ratio: number): void {

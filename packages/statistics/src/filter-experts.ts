@@ -8,7 +8,7 @@ interface Expert {
   readonly startDrift: number;
   /** φ: what is left of a drift after a measurement. */
   readonly driftDamping: number;
-  /** Before normalising; they sum to 48.4. */
+  /** Before normalising; they sum to 55.54. */
   readonly priorWeight: number;
   /** Of its standard deviation in the interval: how much worse than it thinks it follows a value that turns back. */
   readonly widening: number;
@@ -27,7 +27,7 @@ const trend = (
   startDrift: number,
   driftDamping: number,
   priorWeight: number,
-  widening = 1,
+  widening: number,
 ): Expert => ({
   levelNoise: 0,
   driftNoise,
@@ -39,13 +39,13 @@ const trend = (
 
 /** Found by experiment on simulated runs; see the package's README for the runs and what came out. */
 export const experts: readonly Expert[] = [
-  walk(0, 35), // constant
-  walk(0.0025, 2),
-  walk(0.007, 0.5),
-  walk(0.02, 0.8),
-  walk(0.04, 0.1),
-  walk(0.5, 0.2), // jumps
-  trend(1.25e-5, 0.002, 1, 8),
-  trend(9e-5, 0.0045, 0.995, 0.8),
-  trend(1.5e-4, 0.0015, 0.998, 1, 1.15), // reversals
+  walk(0, 42), // constant
+  walk(0.0009, 4.4),
+  walk(0.0035, 0.2),
+  walk(0.02, 0.9),
+  walk(0.07, 0.2),
+  walk(0.45, 0.14), // jumps
+  trend(4.3e-6, 0.0024, 1, 4, 1.05),
+  trend(5.3e-5, 0.007, 0.996, 1.4, 1.05),
+  trend(1.1e-4, 0.00036, 0.9983, 2.3, 1.2), // reversals
 ];

@@ -26,10 +26,10 @@ const levelNoises = Float64Array.from(experts, (expert) => expert.levelNoise);
 const squaredDriftNoises = Float64Array.from(experts, (expert) => expert.driftNoise ** 2);
 const driftDampings = Float64Array.from(experts, (expert) => expert.driftDamping);
 
-const evidenceTempering = 0.7;
-const largestSurprise = 30;
-const weightMemory = 2500;
-const fixedShare = 5e-5;
+const evidenceTempering = 0.67;
+const largestSurprise = 32;
+const weightMemory = 1600;
+const fixedShare = 2.5e-5;
 const largestDrift = 0.1;
 
 /**
@@ -82,7 +82,7 @@ export function updateFilter(
   // Online EM: each component of the observation variance grows by its share of what the innovation showed in excess.
   const innovation = whiteQ - at * whiteS;
   const square = (innovation * innovation) / (variance * inflated + previousVariance);
-  const excess = (Math.min(square, 50) - 1) / Math.min(n - 1, 200);
+  const excess = (Math.min(square, 50) - 1) / Math.min(n - 1, 125);
   shared[gamma] = (shared[gamma] as number) * (1 + (excess * atZero) / variance);
   shared[linear] = (shared[linear] as number) * (1 + (excess * slope * at) / variance);
   shared[quadratic] = (shared[quadratic] as number) * (1 + (excess * bend * at * at) / variance);
@@ -92,7 +92,7 @@ export function updateFilter(
   const relativeTrace = scaledS - 1;
   shared[curvature] =
     (shared[curvature] as number) +
-    ((relativeTrace * relativeTrace * (parts - 1)) / 2 - (shared[curvature] as number)) / Math.min(n, 400);
+    ((relativeTrace * relativeTrace * (parts - 1)) / 2 - (shared[curvature] as number)) / Math.min(n, 450);
   shared[sigma] = Math.max(trace + (covarianceTrace - trace) / Math.min(n, 100), trace / 2);
 
   mixExperts(state);

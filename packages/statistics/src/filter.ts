@@ -25,13 +25,18 @@ export interface SignalQuantiles {
   readonly upper: number;
 }
 
+/** Of the weights at the ends of the interval. */
+const endTempering = 0.85;
+
 /**
  * The headline estimator: a bank of nine Kalman filters on ξ = B₀·|G|²/tr Σ, weighted by how well each predicted, so that
  * the current value is followed through constant stretches, drifts and jumps. O(1) a measurement, no randomness,
  * sequential (not mergeable). Method and measured coverage: the package's README.
  */
 export class SignalFilter {
-  readonly #deviation = new Float64Array(expertCount); // of signalVariance; not part of the state
+  // Made of the state for the quantiles, and not part of it.
+  readonly #deviation = new Float64Array(expertCount);
+  readonly #endWeight = new Float64Array(expertCount);
   #state = new FilterState();
   #kept: FilterInput[] = [];
   #reference: number | undefined;
@@ -75,8 +80,10 @@ export class SignalFilter {
   }
 
   /**
-   * The median of the mixture of normals, and the .025 and .975 quantiles of the same mixture with wider normals, where
-   * tails are heavy and for experts that follow reversals. @throws RangeError before the start
+   * The median of the mixture of normals, and the .025 and .975 quantiles of a wider mixture: of wider normals where tails
+   * are heavy, and with weights nearer to each other, for experts that turn out right too late.
+   *
+   * @throws RangeError before the start
    */
   get quantiles(): SignalQuantiles {
     return {
@@ -142,19 +149,23 @@ export class SignalFilter {
   }
 
   #findQuantiles(): void {
-    const { shared, signalVariance } = this.#state;
+    const { shared, signalVariance, weight, logWeight } = this.#state;
     for (let i = 0; i < expertCount; i += 1) this.#deviation[i] = Math.sqrt(signalVariance[i] as number);
-    this.#findQuantile(medianQuantile, 0.5);
+    this.#findQuantile(medianQuantile, 0.5, weight);
     const tails = tailWidening(shared);
+    let total = 0;
     for (let i = 0; i < expertCount; i += 1) {
       this.#deviation[i] = (this.#deviation[i] as number) * tails * (widenings[i] as number);
+      this.#endWeight[i] = Math.exp(endTempering * (logWeight[i] as number));
+      total += this.#endWeight[i] as number;
     }
-    this.#findQuantile(lowerQuantile, 0.025);
-    this.#findQuantile(upperQuantile, 0.975);
+    for (let i = 0; i < expertCount; i += 1) this.#endWeight[i] = (this.#endWeight[i] as number) / total;
+    this.#findQuantile(lowerQuantile, 0.025, this.#endWeight);
+    this.#findQuantile(upperQuantile, 0.975, this.#endWeight);
   }
 
-  #findQuantile(place: number, probability: number): void {
-    const { shared, signal, weight } = this.#state;
-    shared[place] = mixtureQuantile(weight, signal, this.#deviation, probability, shared[place] as number);
+  #findQuantile(place: number, probability: number, weights: Float64Array): void {
+    const { shared, signal } = this.#state;
+    shared[place] = mixtureQuantile(weights, signal, this.#deviation, probability, shared[place] as number);
   }
 }

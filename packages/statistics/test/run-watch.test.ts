@@ -103,18 +103,28 @@ test("a signal that sinks below what can be seen is lost after a while, with wha
 });
 
 test("a jump is told once, with what the noise scale was before", () => {
+  let found = 0;
   for (const [before, after] of [
     [200, 1600],
     [1600, 200],
   ] as const) {
-    const told = watch({ seed: 8, steps: 3000, bSimple: (step) => (step < 1500 ? before : after) });
-    const jumps = told.flatMap(({ measurement, change }) => (change.kind === "jump" ? [{ measurement, change }] : []));
-    expect(jumps, `${before} to ${after}`).toHaveLength(1);
-    expect(jumps[0]?.measurement).toBeGreaterThan(1500);
-    expect(jumps[0]?.measurement).toBeLessThan(1900);
-    expect(jumps[0]?.change.before.bSimpleLow).toBeLessThan(before);
-    expect(jumps[0]?.change.before.bSimpleHigh).toBeGreaterThan(before);
+    for (const seed of seeds.slice(0, 4)) {
+      const told = watch({ seed, steps: 2000, bSimple: (step) => (step < 1500 ? before : after) });
+      const jumps = told.flatMap(({ measurement, change }) =>
+        change.kind === "jump" ? [{ measurement, change }] : [],
+      );
+      expect(jumps.length, `${before} to ${after}, seed ${seed}`).toBeLessThanOrEqual(1);
+      found += jumps.length;
+      for (const { measurement, change } of jumps) {
+        expect(measurement).toBeGreaterThan(1500);
+        expect(measurement).toBeLessThan(1900);
+        expect(change.before.bSimpleLow).toBeLessThan(before);
+        expect(change.before.bSimpleHigh).toBeGreaterThan(before);
+      }
+    }
   }
+  // A few per cent are not sure of themselves soon enough, within the 200 measurements in which a jump takes place.
+  expect(found).toBeGreaterThanOrEqual(7);
 });
 
 test("neither a drift over a factor of 30 nor what a smaller learning rate does to B_simple is a jump", () => {
