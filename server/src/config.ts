@@ -81,7 +81,7 @@ export interface CollectorConfigInput {
   readonly allowed_hosts?: readonly string[] | undefined;
   /** Address under which people reach the page, for links in notes. */
   readonly public_url?: string | undefined;
-  /** Left out: `mlflow` where `MLFLOW_TRACKING_URI` is a server's address, `trackio` where `TRACKIO_SERVER_URL` is. */
+  /** Left out: `mlflow` where `MLFLOW_TRACKING_URI` is a server's address, `trackio` where `TRACKIO_SERVER_URL` is, `wandb` with a `WANDB_API_KEY`. */
   readonly trackers?: readonly TrackerConfigInput[] | undefined;
   readonly alerts?: AlertsConfigInput | undefined;
   readonly limits?: { readonly [Limit in keyof CollectorLimits]?: number | undefined } | undefined;
@@ -137,11 +137,12 @@ const trackerSchema = z.discriminatedUnion("kind", [
   }),
 ]);
 /** Without a word on trackers: those that the environment names, as their own clients would use them. */
-function environmentTrackers(): { name: string; kind: "mlflow" | "trackio" }[] {
+function environmentTrackers(): { name: string; kind: "mlflow" | "trackio" | "wandb" }[] {
   const isServer = (variable: string): boolean => /^https?:/.test(fromEnvironment(variable) ?? "");
   return [
     ...(isServer("MLFLOW_TRACKING_URI") ? [{ name: "mlflow", kind: "mlflow" as const }] : []),
     ...(isServer("TRACKIO_SERVER_URL") ? [{ name: "trackio", kind: "trackio" as const }] : []),
+    ...(fromEnvironment("WANDB_API_KEY") === undefined ? [] : [{ name: "wandb", kind: "wandb" as const }]),
   ];
 }
 

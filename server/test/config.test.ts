@@ -63,13 +63,15 @@ test("without a word on trackers those are configured whose server the environme
   const names = async (input: object): Promise<string[]> => [
     ...(await parseConfig(input, "file", ".").openTrackers()).keys(),
   ];
+  for (const name of ["MLFLOW_TRACKING_URI", "TRACKIO_SERVER_URL", "WANDB_API_KEY"]) vi.stubEnv(name, "");
   expect(await names({})).toEqual([]);
   vi.stubEnv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000");
   vi.stubEnv("TRACKIO_SERVER_URL", "http://127.0.0.1:7860");
   expect(await names({})).toEqual(["mlflow", "trackio"]);
   expect(await names({ trackers: [] })).toEqual([]);
   vi.stubEnv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db");
-  expect(await names({})).toEqual(["trackio"]);
+  vi.stubEnv("WANDB_API_KEY", "a".repeat(40));
+  expect(await names({})).toEqual(["trackio", "wandb"]);
   vi.unstubAllEnvs();
 });
 
