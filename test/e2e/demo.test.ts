@@ -50,7 +50,7 @@ describe("noisescale demo --exit --json", () => {
   test("tells a person, on standard error, what to do and what it rests on", () => {
     expect(demo.messages).toMatch(/Live page: http:\/\/127\.0\.0\.1:\d+\/runs\/mnist-\d+/);
     expect(demo.messages).toMatch(/Training \d+\/\d+/);
-    expect(demo.messages).toMatch(/95 % between [\d,]+ and [\d,]+/);
+    expect(demo.messages).toMatch(/95 % between [\d,.]+ and [\d,.]+/);
     expect(demo.messages).toMatch(/the least steps/);
   });
 
