@@ -132,3 +132,18 @@ test("layers of records that were not kept count nothing towards the limit of la
   expect((await send(layered(0, ["three", "four"]))).rejected).toMatchObject([{ path: "step" }]);
   expect((await send(layered(1, ["five", "six"]))).accepted).toBe(1);
 });
+
+test("an evaluation's name that is no whole text is refused at its field, and the rest of the request is taken", async () => {
+  const { request } = await startTestCollector();
+  await request("PUT", "/v1/runs/a", declaration);
+  // The store keeps every half of a surrogate pair as the same mark: two such names were one, and the request failed for good.
+  const measurements = [
+    { ...wireMeasurement(0), evaluations: { "\ud800": 1, "\ud801": 2 } },
+    { ...wireMeasurement(1), evaluations: { "\ud83d\ude00": 1, "a\0b": 2, "a\0c": 3, __proto__x: 4 } },
+  ];
+  const answer = await request("POST", "/v1/runs/a/measurements", { measurements });
+  expect(answer.json<IngestResult>()).toMatchObject({
+    accepted: 1,
+    rejected: [{ index: 0, path: "evaluations", message: expect.stringContaining("whole Unicode characters") }],
+  });
+});

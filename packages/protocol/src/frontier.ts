@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { identifierSchema, unitSchema } from "./identifier.ts";
+import { longestEvaluationName } from "./measurement.ts";
 import { predictedFrontierSchema } from "./snapshot.ts";
 
 /** Unknown, or not set by the runs, is null. */
@@ -16,9 +17,14 @@ export interface FrontierTarget {
 
 /** `name<=value` for losses, `name>=value` for accuracies; undefined where the text is neither. */
 export function parseFrontierTarget(text: string): FrontierTarget | undefined {
-  const [, name, comparison, number] = /^\s*(.{1,128}?)\s*(<=|>=)\s*([^<>=\s]+)\s*$/s.exec(text) ?? [];
-  const value = Number(number);
-  if (name === undefined || (comparison !== "<=" && comparison !== ">=") || !Number.isFinite(value)) return undefined;
+  // Cut at the last comparison by search: one expression over the whole text tries every way to divide its blanks.
+  const at = Math.max(text.lastIndexOf("<="), text.lastIndexOf(">="));
+  if (at < 0) return undefined;
+  const comparison = text.startsWith("<=", at) ? "<=" : ">=";
+  const name = text.slice(0, at).trim();
+  const number = text.slice(at + 2).trim();
+  const value = number === "" ? Number.NaN : Number(number);
+  if (name === "" || name.length > longestEvaluationName || !Number.isFinite(value)) return undefined;
   return { name, comparison, value, text: `${name}${comparison}${value}` };
 }
 

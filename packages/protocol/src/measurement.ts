@@ -2,6 +2,9 @@ import { z } from "zod";
 import { namedValues } from "./named-values.ts";
 import { timeMsSchema } from "./time.ts";
 
+/** Longest name of an evaluation [characters]. */
+export const longestEvaluationName = 128;
+
 const batchSize = z.number().positive();
 const squaredNorm = z.number().nonnegative();
 
@@ -50,7 +53,12 @@ export const measurementSchema = z
     /** Mean loss per unit over the batch, before the update, unscaled. */
     loss: z.number().optional(),
     learning_rate: z.number().nonnegative().optional(),
-    evaluations: namedValues(z.number(), { maxNames: 64, maxNameLength: 128 }).optional(),
+    evaluations: namedValues(z.number(), { maxNames: 64, maxNameLength: longestEvaluationName })
+      .refine(
+        (values) => [...values.keys()].every((name) => name.isWellFormed()),
+        "must have names of whole Unicode characters: half of a surrogate pair is none",
+      )
+      .optional(),
     /** Small and big squared norm of each layer; batch sizes as in the total. */
     layers: namedValues(z.tuple([squaredNorm, squaredNorm]), { maxNames: 512, maxNameLength: 256 }).optional(),
     /** gᵀHg with the loss's Hessian H, of examples that the gradients do not share; of either sign. Gives B_noise. */

@@ -30,6 +30,14 @@ describe("a frontier's target", () => {
     expect(parseFrontierTarget(text)).toBeUndefined();
   });
 
+  it("is refused in time that grows with its length, whatever blanks it is made of", () => {
+    const before = performance.now();
+    expect(parseFrontierTarget(`${" ".repeat(1_000_000)}<=x`)).toBeUndefined();
+    expect(parseFrontierTarget(`a${" ".repeat(1_000_000)}`)).toBeUndefined();
+    // An expression over the whole text took 5 s for 4000 blanks.
+    expect(performance.now() - before).toBeLessThan(2000);
+  });
+
   it("reads its own text back as itself", () => {
     const name = fc
       .string({ minLength: 1, maxLength: 128 })
