@@ -39,6 +39,11 @@ test.each([
     /alerts\.webhooks\.0\.secret: must hold at least 24 bytes/,
   ],
   [
+    "a webhook's address with a password in it, which is not repeated",
+    { alerts: { webhooks: [{ name: "ops", kind: "slack", url: "https://user:topsecret@x" }] } },
+    /^(?!.*topsecret).*alerts\.webhooks\.0\.url: must hold no user name and password/s,
+  ],
+  [
     "a webhook at no http address",
     { alerts: { webhooks: [{ name: "ops", kind: "slack", url: "file:///etc/passwd" }] } },
     /alerts\.webhooks\.0\.url: must be an http\(s\) address/,

@@ -57,10 +57,16 @@ const leastKeyBytes = 24;
 
 const receiver = {
   name: identifierSchema,
-  url: secretSchema.refine(
-    (url) => /^https?:$/.test(URL.parse(url)?.protocol ?? ""),
-    "must be an http(s) address, or the name of the environment variable that holds one",
-  ),
+  url: secretSchema
+    .refine(
+      (url) => /^https?:$/.test(URL.parse(url)?.protocol ?? ""),
+      "must be an http(s) address, or the name of the environment variable that holds one",
+    )
+    .refine(
+      // No request can be made of it, and the words of that failure repeat the whole address.
+      (url) => URL.parse(url)?.username === "" && URL.parse(url)?.password === "",
+      "must hold no user name and password: no request is sent with those; the signature says who sends",
+    ),
   projects: z.array(identifierSchema).optional(),
 };
 const webhookSchema = z.discriminatedUnion("kind", [
