@@ -75,7 +75,8 @@ export class Fold {
     const held = await this.#load(transaction, run);
     if (held === undefined) return this.rebuild(transaction, run);
     const attempts = withAttempts(held.attempts, inserted);
-    const counted = inserted.filter(({ attempt, step }) => step < supersededFrom(attempts, attempt));
+    const ends = supersededFrom(attempts);
+    const counted = inserted.filter(({ attempt, step }) => step < (ends.get(attempt) as number));
     counted.sort((one, other) => one.step - other.step);
     const last = run.fold?.step ?? -1;
     const first = counted[0];
