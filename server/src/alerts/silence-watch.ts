@@ -107,7 +107,7 @@ export class SilenceWatch {
     const { store, alerts, logger, raised } = this.#parts;
     const trackers = await store.transaction(async (transaction) => {
       const run = await transaction.lockRun(name);
-      const stillSilent = (await store.silentRuns(arrivedMs)).some((silent) => silent.run === name);
+      const stillSilent = (await store.silentRuns(arrivedMs, name)).length > 0;
       if (run?.state !== "live" || run.fold === undefined || !stillSilent) return undefined;
       const settings = alerts.settings(run.declaration.project);
       const { attempt, step } = run.fold;

@@ -70,8 +70,7 @@ export class WebhookWorker {
   async #sendNext(): Promise<boolean> {
     const { store, logger, delivered } = this.#parts;
     const nowMs = Date.now();
-    const backlog = (await store.webhookBacklogs()).find(({ webhook }) => webhook === this.#name);
-    if (backlog === undefined || backlog.waiting === 0) return false;
+    if (!(await store.hasDueWebhookMessage(this.#name, nowMs))) return false;
     const message = await store.transaction((transaction) =>
       transaction.leaseWebhookMessage(this.#name, leaseOwner, nowMs, nowMs + leaseMs),
     );

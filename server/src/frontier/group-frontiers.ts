@@ -168,12 +168,16 @@ export class GroupFrontiers {
     target: FrontierTarget,
     runs: readonly RunRow[],
   ): Promise<{ readonly source: CrossingSource; readonly lacking: ReadonlySet<RunRow> }> {
-    const names = new Map<RunRow, readonly string[]>();
-    for (const run of runs) names.set(run, await this.#store.evaluationNames(run.id));
-    const lacking = runs.filter((run) => names.get(run)?.includes(target.name) !== true);
+    const lacking: RunRow[] = [];
+    for (const run of runs) if (!(await this.#store.evaluates(run.id, target.name))) lacking.push(run);
     if (lacking.length < runs.length) return { source: "evaluation", lacking: new Set(lacking) };
     if (target.name === "loss") return { source: "training_loss", lacking: new Set() };
-    const known = [...new Set([...names.values()].flat())].sort().slice(0, mostNamed);
+    const names = new Set<string>();
+    for (const run of runs) {
+      for (const name of await this.#store.evaluationNames(run.id, mostNamed)) names.add(name);
+      await nextTurn();
+    }
+    const known = [...names].sort().slice(0, mostNamed);
     const others =
       known.length === 0
         ? "They report none; loss<=value follows their training loss."

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { AlertRule } from "@noisescale/protocol";
-import { alertRow } from "./sqlite-rows.ts";
+import { alertRow, type Row } from "./sqlite-rows.ts";
 import type { SqliteStatements } from "./sqlite-statements.ts";
 import type { AlertRow, NewAlert, StoreTransaction, WebhookMessageRow } from "./store.ts";
 
@@ -17,6 +17,15 @@ type AlertOperations = Pick<
   | "acknowledgeWebhookMessage"
   | "refuseWebhookMessage"
 >;
+
+/** Those behind it wait, so that they arrive in order. Parameter: webhook. */
+export const firstWebhookMessage =
+  "SELECT * FROM webhook_messages WHERE webhook = ? AND refused = 0 ORDER BY number LIMIT 1";
+
+/** Whether it is time for a message, and nobody sends it. */
+export function isDue(row: Row, nowMs: number): boolean {
+  return (row["next_attempt_ms"] as number) <= nowMs && (row["lease_until_ms"] as number) <= nowMs;
+}
 
 /** Alerts and webhooks in a transaction on SQLite. */
 export class SqliteAlerts implements AlertOperations {
@@ -119,13 +128,8 @@ export class SqliteAlerts implements AlertOperations {
     nowMs: number,
     leaseUntilMs: number,
   ): Promise<WebhookMessageRow | undefined> {
-    // The first alone: those behind it wait, so that they arrive in order.
-    const row = this.#sql.get(
-      "SELECT * FROM webhook_messages WHERE webhook = ? AND refused = 0 ORDER BY number LIMIT 1",
-      webhook,
-    );
-    if (row === undefined) return undefined;
-    if ((row["next_attempt_ms"] as number) > nowMs || (row["lease_until_ms"] as number) > nowMs) return undefined;
+    const row = this.#sql.get(firstWebhookMessage, webhook);
+    if (row === undefined || !isDue(row, nowMs)) return undefined;
     const number = row["number"] as number;
     this.#sql.run(
       "UPDATE webhook_messages SET lease_owner = ?, lease_until_ms = ? WHERE number = ?",

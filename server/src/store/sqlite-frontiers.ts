@@ -19,14 +19,16 @@ export function readAttemptStarts(sql: SqliteStatements, runId: number): Attempt
   }
 }
 
-export function readEvaluationNames(sql: SqliteStatements, runId: number): string[] {
+/** The first of them, in order. */
+export function readEvaluationNames(sql: SqliteStatements, runId: number, limit: number): string[] {
   const names: string[] = [];
-  for (let name = ""; ; ) {
+  for (let name = ""; names.length < limit; ) {
     const row = sql.get("SELECT name FROM evaluations WHERE run = ? AND name > ? ORDER BY name LIMIT 1", runId, name);
-    if (row === undefined) return names;
+    if (row === undefined) break;
     name = row["name"] as string;
     names.push(name);
   }
+  return names;
 }
 
 export const evaluationsPerPage = 2000;

@@ -178,6 +178,12 @@ CREATE TABLE webhook_messages (
 CREATE INDEX webhook_messages_queue ON webhook_messages (webhook, refused, number);
 `;
 
+/** A job that raises alerts without end is not counted through for each of them. */
+const alertIndexes = `
+CREATE INDEX alerts_sent ON alerts (run, rule) WHERE sent = 1;
+CREATE INDEX alerts_rule ON alerts (run, rule, attempt);
+`;
+
 /**
  * In order. A new database takes all of them, an older one those after its own version, so that what users stored is kept:
  * append, and never change one that was published.
@@ -186,6 +192,7 @@ export const migrations: readonly Migration[] = [
   { version: 2, statements: firstTables },
   { version: 3, statements: frontierTables },
   { version: 4, statements: alertTables },
+  { version: 5, statements: alertIndexes },
 ];
 
 /** Tables that hold a run's rows under its id. */

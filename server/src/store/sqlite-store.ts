@@ -6,6 +6,7 @@ import type { CalibrationAnswer, GroupFrontierAnswer, Unit } from "@noisescale/p
 import type { MeasuredFrontiers } from "@noisescale/statistics";
 import type { RunMeasurement } from "../run-measurement.ts";
 import type { SeriesChunk } from "../series-row.ts";
+import { firstWebhookMessage, isDue } from "./sqlite-alerts.ts";
 import {
   evaluationsPerPage,
   readAttemptStarts,
@@ -178,13 +179,20 @@ export class SqliteStore implements Store {
       }));
   }
 
-  async silentRuns(arrivedMs: number): Promise<readonly SilentRun[]> {
+  async hasDueWebhookMessage(webhook: string, nowMs: number): Promise<boolean> {
+    const first = this.#read.get(firstWebhookMessage, webhook);
+    return first !== undefined && isDue(first, nowMs);
+  }
+
+  async silentRuns(arrivedMs: number, run?: string): Promise<readonly SilentRun[]> {
     return this.#read
       .all(
-        `SELECT run, declaration ->> 'project' AS project, arrived_ms FROM runs WHERE state = 'live' AND arrived_ms <= ? AND fold_measurements > 0
+        `SELECT run, declaration ->> 'project' AS project, arrived_ms FROM runs WHERE state = 'live' AND arrived_ms <= ?1 AND fold_measurements > 0
            AND NOT EXISTS (SELECT 1 FROM alerts WHERE alerts.run = runs.id AND rule = 'measurements-stopped'
-             AND ended_step IS NULL)`,
+             AND ended_step IS NULL)
+           AND (?2 IS NULL OR run = ?2)`,
         arrivedMs,
+        run ?? null,
       )
       .map((row) => ({
         run: row["run"] as string,
@@ -248,8 +256,12 @@ export class SqliteStore implements Store {
     return readAttemptStarts(this.#read, runId);
   }
 
-  async evaluationNames(runId: number): Promise<readonly string[]> {
-    return readEvaluationNames(this.#read, runId);
+  async evaluationNames(runId: number, limit: number): Promise<readonly string[]> {
+    return readEvaluationNames(this.#read, runId, limit);
+  }
+
+  async evaluates(runId: number, name: string): Promise<boolean> {
+    return this.#read.get("SELECT 1 FROM evaluations WHERE run = ? AND name = ? LIMIT 1", runId, name) !== undefined;
   }
 
   async *evaluations(runId: number, name: string, attempt: number, range: StepRange): AsyncIterable<Evaluation> {

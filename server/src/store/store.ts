@@ -326,8 +326,10 @@ export interface Store {
   standingAlerts(): Promise<readonly AlertRow[]>;
   /** Of those with a message left. */
   webhookBacklogs(): Promise<readonly WebhookBacklog[]>;
-  /** Live runs with measurements that were last heard of at or before `arrivedMs` and have no alert of that. */
-  silentRuns(arrivedMs: number): Promise<readonly SilentRun[]>;
+  /** Whether a message waits for the webhook whose time has come. */
+  hasDueWebhookMessage(webhook: string, nowMs: number): Promise<boolean>;
+  /** Live runs with measurements that were last heard of at or before `arrivedMs` and have no alert of that. @param run - that one alone */
+  silentRuns(arrivedMs: number, run?: string): Promise<readonly SilentRun[]>;
   /** Chunks of the series that overlap the range, in order. */
   series(runId: number, range: StepRange): AsyncIterable<SeriesChunk>;
   /** Upper bound of the rows in the range, without reading them. */
@@ -339,7 +341,9 @@ export interface Store {
   /** In order of attempt. */
   attemptStarts(runId: number): Promise<readonly AttemptStart[]>;
   /** Names of the evaluations that a run reports, in order. */
-  evaluationNames(runId: number): Promise<readonly string[]>;
+  evaluationNames(runId: number, limit: number): Promise<readonly string[]>;
+  /** Whether the run reports an evaluation of that name. */
+  evaluates(runId: number, name: string): Promise<boolean>;
   /** An evaluation of one attempt by name, in order of step. */
   evaluations(runId: number, name: string, attempt: number, range: StepRange): AsyncIterable<Evaluation>;
   /** What a run's recommendation may rest on beside the run. */

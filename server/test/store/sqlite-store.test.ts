@@ -38,7 +38,7 @@ test("evaluations that an older version stored are found by name after the migra
   );
   older.close();
   const store = new SqliteStore(file);
-  expect(await store.evaluationNames(1)).toEqual(['a"b', "accuracy"]);
+  expect(await store.evaluationNames(1, 9)).toEqual(['a"b', "accuracy"]);
   const found = await Array.fromAsync(store.evaluations(1, 'a"b', 0, { from: 0, to: 10 }));
   expect(found).toEqual([{ step: 5, value: 0.25 }]);
   await store.close();

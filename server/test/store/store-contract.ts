@@ -278,7 +278,10 @@ export function describeStore(name: string, harness: () => { open(): Promise<Sto
         await write((transaction) => transaction.setArrived(id, 101));
         expect(await silent()).toEqual([]);
         await write((transaction) => transaction.setArrived(id, 100));
-        expect(await store.silentRuns(100)).toEqual([{ run: "a", project: "p", arrivedMs: 100 }]);
+        const a = { run: "a", project: "p", arrivedMs: 100 };
+        expect(await store.silentRuns(100)).toEqual([a]);
+        expect(await store.silentRuns(100, "a")).toEqual([a]);
+        expect(await store.silentRuns(100, "b")).toEqual([]);
         await write((transaction) => transaction.insertAlerts(id, [alert(3, { rule: "measurements-stopped" })]));
         expect(await silent()).toEqual([]);
         await write((transaction) => transaction.endAlerts(id, "measurements-stopped", 4, 1));
@@ -309,6 +312,10 @@ export function describeStore(name: string, harness: () => { open(): Promise<Sto
           await transaction.refuseWebhookMessage(number, "two", { ...later, message: "HTTP 400", refused: true });
           expect(await transaction.leaseWebhookMessage("ops", "two", 500, 600)).toMatchObject({ id: "id-2" });
         });
+        // Leased until 600.
+        expect(await store.hasDueWebhookMessage("ops", 599)).toBe(false);
+        expect(await store.hasDueWebhookMessage("ops", 600)).toBe(true);
+        expect(await store.hasDueWebhookMessage("other", 600)).toBe(false);
         expect(await store.webhookBacklogs()).toEqual([
           { webhook: "ops", waiting: 1, failures: 0, refused: 1, message: "HTTP 400" },
           { webhook: "slack", waiting: 1, failures: 0, refused: 0, message: null },
@@ -451,7 +458,10 @@ export function describeStore(name: string, harness: () => { open(): Promise<Sto
           // Sent again, and again with another value: the first stands.
           await transaction.insertMeasurements(id, [evaluated(0, 0, { loss: 0 }), evaluated(1, 0, { loss: 99 })]);
         });
-        expect(await store.evaluationNames(id)).toEqual(["__proto__", "loss"]);
+        expect(await store.evaluationNames(id, 9)).toEqual(["__proto__", "loss"]);
+        expect(await store.evaluationNames(id, 1)).toEqual(["__proto__"]);
+        expect(await store.evaluates(id, "loss")).toBe(true);
+        expect(await store.evaluates(id, "foreign")).toBe(false);
         const found = await all(store.evaluations(id, "loss", 0, { from: 1, to: 4490 }));
         expect(found).toHaveLength(4490);
         expect([found[0], found.at(-1)]).toEqual([
@@ -464,8 +474,8 @@ export function describeStore(name: string, harness: () => { open(): Promise<Sto
           { attempt: 3, firstStep: 7 },
         ]);
         await store.transaction((transaction) => transaction.deleteRun(id));
-        expect(await store.evaluationNames(id)).toEqual([]);
-        expect(await store.evaluationNames(other.id)).toEqual(["foreign"]);
+        expect(await store.evaluationNames(id, 9)).toEqual([]);
+        expect(await store.evaluationNames(other.id, 9)).toEqual(["foreign"]);
         await store.close();
       });
 
