@@ -39,7 +39,8 @@ const fewestBatchSizes = 3;
  *
  * The interval is one for the next run: in logarithms the root of the sum of squares of the fitted B_crit's own distance,
  * carried through the runs, and of Student's t × the scatter between batch sizes × √(1 + 1/n), with n − 1 degrees. The
- * scatter holds what the batch sizes disagree on: B_simple itself moves with the temperature, rate over batch size.
+ * scatter holds what the batch sizes disagree on: B_simple itself moves with the temperature, rate over batch size. There is
+ * no lower end where a run that has a ratio has none at the fitted B_crit's lower end.
  * Source of the prediction: McCandlish et al. 2018, arXiv:1812.06162, appendix D.
  */
 export function calibrate(
@@ -62,7 +63,11 @@ export function calibrate(
   const spread = confidenceQuantile(count - 1) * logScatter * Math.sqrt(1 + 1 / count);
   const end = (criticalBatchSize: number | undefined, sign: 1 | -1): number | undefined => {
     if (criticalBatchSize === undefined) return undefined;
-    const fromFit = mean(meansByBatchSize(runs, ratiosAt(criticalBatchSize))) - logRatio;
+    // Of the runs that the value is made of: a mean over others would move with the runs rather than with B_crit.
+    const ratiosThere = ratiosAt(criticalBatchSize).map((ratio, i) => (ratios[i] === undefined ? undefined : ratio));
+    // A run whose ratio has gone to 0 sets no lower end.
+    if (ratiosThere.some((ratio, i) => ratio === undefined && ratios[i] !== undefined)) return undefined;
+    const fromFit = mean(meansByBatchSize(runs, ratiosThere)) - logRatio;
     return Math.exp(logRatio + sign * Math.hypot(fromFit, spread));
   };
   return {

@@ -96,6 +96,28 @@ describe("the calibration of a project", () => {
     expect(found).toMatchObject({ calibrated: true, ratioHigh: undefined });
   });
 
+  test("has no lower end where a run's ratio goes to nothing at the frontier's, and rests both on the same runs", () => {
+    // Half of the steps show no signal: a run at batch size B has a ratio only where B_crit is above B.
+    const half = Float64Array.from({ length: 40 }, (_, i) => (i < 20 ? 0 : 1 / 400));
+    const runs = [16, 64, 256, 1024].map((batchSize) => ({
+      batchSize,
+      steps: new Float64Array(40).fill(5),
+      inverseNoiseScale: half,
+    }));
+    const all = { criticalBatchSize: 2000, criticalBatchSizeHigh: 4000 };
+    for (const criticalBatchSizeLow of [10, 100, 1000]) {
+      const found = calibrate(runs, { ...all, criticalBatchSizeLow });
+      expect(found).toMatchObject({ calibrated: true, ratioLow: undefined, ratioHigh: expect.any(Number) });
+    }
+    expect(calibrate(runs, { ...all, criticalBatchSizeLow: 1500 })).toMatchObject({ ratioLow: expect.any(Number) });
+    // The largest batch has no ratio at 500, and none that counts at 1500.
+    const some = { criticalBatchSize: 500, criticalBatchSizeLow: 450, criticalBatchSizeHigh: 1500 };
+    expect(calibrate(runs, some)).toEqual({
+      ...calibrate(runs.slice(0, 3), some),
+      ratios: [expect.any(Number), expect.any(Number), expect.any(Number), undefined],
+    });
+  });
+
   test("gives intervals that hold the next run's critical batch size in at least 19 of 20 projects", () => {
     const projects = 300;
     for (const batchSizeDeviation of [0, 0.3]) {
