@@ -13,7 +13,7 @@ export interface BatchSizeRange {
 export interface RecommendedRange extends BatchSizeRange {
   /** It rests on B_simple alone, which no sweep was compared with: an indicator. */
   readonly uncalibrated: boolean;
-  /** The same from B_simple's plain average over `steadyHorizon`; asked for only where the batch looks wasteful. */
+  /** The same from the plain average of the noise scale that it rests on; asked for only where the batch looks wasteful. */
   plain(): BatchSizeRange;
 }
 

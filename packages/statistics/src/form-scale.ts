@@ -3,6 +3,7 @@ import { inverseNoiseScaleOfFilter, noiseScaleOfFilter } from "./filter-noise-sc
 import { startMeasurements } from "./filter-priors.ts";
 import { Horizon } from "./horizon.ts";
 import { MeasurementGaps } from "./measurement-gaps.ts";
+import { unknownNoiseScale } from "./noise-scale.ts";
 import type { InverseNoiseScale } from "./predicted-frontier.ts";
 import type { StateReader, StateWriter } from "./state-bytes.ts";
 import type { QuadraticFormKind, StepEstimates } from "./step-estimates.ts";
@@ -62,6 +63,17 @@ export class FormScale {
     if (!this.#gaps.current || !this.#traceAboveZero) return unknownFormNoiseScale;
     const { bSimple, bSimpleLow, bSimpleHigh, identifiable } = noiseScaleOfFilter(this.#filter);
     if (this.#trace !== undefined && !identifiable) return unknownFormNoiseScale;
+    return { value: bSimple, low: bSimpleLow, high: bSimpleHigh };
+  }
+
+  /**
+   * 𝓑 of the plain average over 199 measurements of the form, known where `noiseScale` may be; of a signed form alone.
+   * Under heavy tails one measurement moves the filter's whole interval for some hundred, and this one's less.
+   */
+  plain(): FormNoiseScale {
+    if (!this.#gaps.current || !this.#traceAboveZero) return unknownFormNoiseScale;
+    const { bSimple, bSimpleLow, bSimpleHigh, identifiable } = this.#trace?.noiseScale() ?? unknownNoiseScale;
+    if (!identifiable) return unknownFormNoiseScale;
     return { value: bSimple, low: bSimpleLow, high: bSimpleHigh };
   }
 

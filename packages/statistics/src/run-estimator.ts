@@ -236,7 +236,7 @@ export class RunEstimator {
     return {
       ...this.#rangeOf(basis),
       uncalibrated: basis.basis === "b_simple",
-      plain: () => this.#rangeOf(this.#basis(this.plain(steadyHorizon), point, measured)),
+      plain: () => this.#rangeOf(this.#basis(this.plain(steadyHorizon), this.#plainForms, measured)),
     };
   }
 
@@ -345,7 +345,15 @@ export class RunEstimator {
     };
   }
 
-  #basis(headline: NoiseScale, { bNoise }: FormNoiseScales, measured: MeasuredFrontiers): CriticalBatchSize {
+  get #plainForms(): Pick<FormNoiseScales, "bNoise"> {
+    return { bNoise: this.#forms.get("hessian")?.plain() ?? unknownFormNoiseScale };
+  }
+
+  #basis(
+    headline: NoiseScale,
+    { bNoise }: Pick<FormNoiseScales, "bNoise">,
+    measured: MeasuredFrontiers,
+  ): CriticalBatchSize {
     return recommendationBasis(
       {
         bSimple: { value: headline.bSimple, low: headline.bSimpleLow, high: headline.bSimpleHigh },

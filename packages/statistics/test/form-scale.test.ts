@@ -4,6 +4,7 @@ import { FormScale } from "../src/form-scale.ts";
 import {
   FrontierPrediction,
   formEstimates,
+  Horizon,
   type Observation,
   type QuadraticFormPair,
   RunEstimator,
@@ -209,6 +210,24 @@ describe("B_noise and the noise scale in the optimizer's metric", () => {
     expect(() => estimator.add({ ...next, ...change })).toThrow(message);
     expect(estimator.serialize()).toEqual(before);
   });
+});
+
+test("a decision on the batch size asks of B_noise its own plain average over 199 measurements, and none of B_simple's", () => {
+  const estimator = new RunEstimator({});
+  const plain = new Horizon(199);
+  for (const observation of observations) {
+    const point = estimator.add(observation);
+    if (observation.hessian === undefined) throw new Error("every measurement has the Hessian");
+    const { gradientSquaredNorm, covarianceTrace } = formEstimates(observation.hessian, "signed", undefined, "hessian");
+    plain.add(gradientSquaredNorm, covarianceTrace);
+    if (point.bNoise.value === undefined) continue;
+    const { identifiable, bSimpleLow = Number.NaN, bSimpleHigh = Number.NaN } = plain.noiseScale();
+    const sizes = identifiable
+      ? { low: Math.round(bSimpleLow), high: Math.round(bSimpleHigh) }
+      : { low: undefined, high: undefined };
+    expect(estimator.recommendedRange(point).plain()).toEqual(sizes);
+  }
+  expect(estimator.estimate().recommendation.basis).toBe("b_noise");
 });
 
 describe("the frontier predicted from B_noise", () => {
