@@ -46,13 +46,14 @@ class NoiseScalePlugin(base_plugin.TBPlugin):
             advice = (
                 "The tab's script is not built: run `npx pnpm@12 bundle` in the checkout, and install noisescale again."
             )
-            return Response(advice, status=404)(environ, start_response)
-        return Response(_SCRIPT.read_bytes(), mimetype="text/javascript")(environ, start_response)
+            return _response(advice, "text/plain", 404)(environ, start_response)
+        return _response(_SCRIPT.read_bytes(), "text/javascript")(environ, start_response)
 
     def _runs(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         request_context, experiment = _asker(environ)
         found = self._provider.list_tensors(request_context, experiment_id=experiment, plugin_name=self.plugin_name)
-        return _json(sorted(run for run, tags in found.items() if _TAG in tags))(environ, start_response)
+        runs = json.dumps(sorted(run for run, tags in found.items() if _TAG in tags))
+        return _response(runs, "application/json")(environ, start_response)
 
     def _panel_data(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         request_context, experiment = _asker(environ)
@@ -65,14 +66,18 @@ class NoiseScalePlugin(base_plugin.TBPlugin):
             run_tag_filter=RunTagFilter(runs=[run], tags=[_TAG]),
         )
         data = found.get(run, {}).get(_TAG, [])
-        if not data:
-            return Response(f"The run {run!r} holds no panels.", status=404)(environ, start_response)
-        return Response(data[-1].numpy.item(), mimetype="application/json")(environ, start_response)
+        # Whatever wrote the event files: text of one value, or nothing that this tab could show.
+        content = data[-1].numpy if data else None
+        panels = content.item() if content is not None and content.size == 1 else None
+        if not isinstance(panels, bytes | str):
+            return _response(f"The run {run!r} holds no panels.", "text/plain", 404)(environ, start_response)
+        return _response(panels, "application/json")(environ, start_response)
 
 
 def _asker(environ: dict[str, Any]) -> tuple[context.RequestContext, str]:
     return plugin_util.context(environ), plugin_util.experiment_id(environ)
 
 
-def _json(content: object) -> Response:
-    return Response(json.dumps(content), mimetype="application/json")
+def _response(content: bytes | str, mimetype: str, status: int = 200) -> Response:
+    """TensorBoard warns of each answer that a browser may take for another kind of content than it says."""
+    return Response(content, status=status, mimetype=mimetype, headers={"X-Content-Type-Options": "nosniff"})
