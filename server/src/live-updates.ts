@@ -36,6 +36,11 @@ export class LiveUpdates {
     return this.#open;
   }
 
+  /** Runs that a page looks at. */
+  get watched(): readonly string[] {
+    return [...this.#runs.keys()];
+  }
+
   get full(): boolean {
     return this.#open >= this.#limit;
   }

@@ -19,9 +19,7 @@ export async function prometheusText(context: {
   const standing = Map.groupBy(await store.standingAlerts(), ({ runId }) => runId);
   const byRun = Map.groupBy(queues, ({ runId }) => runId);
   const rows = await store.listRuns();
-  const runs = await Promise.all(
-    rows.map((run) => view.summary(run, byRun.get(run.id) ?? [], standing.get(run.id) ?? [])),
-  );
+  const runs = await view.summaries(rows, byRun, standing);
   const ofRuns = (value: (run: (typeof runs)[number]) => number | null): Sample[] =>
     runs.flatMap((run) => {
       const known = value(run);

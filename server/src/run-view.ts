@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import {
   type Alert,
   alertSeveritySchema,
@@ -18,6 +19,8 @@ import type { AlertRow, QueueRow, RunRow, Store } from "./store/store.ts";
 
 const loggedInProcess = "the training process logs the numbers there itself; the collector pushes nothing";
 
+/** Runs that are read in one turn of the event loop. */
+const runsPerTurn = 16;
 /** Values of a spark line. */
 const sparkValues = 64;
 /** Alerts in a run's detail. */
@@ -66,6 +69,20 @@ export class RunView {
       ],
       alert: gravest(standing),
     };
+  }
+
+  /** Of many runs: measurements have their turn between. @param queues - by the run's id, as `standing` */
+  async summaries(
+    runs: readonly RunRow[],
+    queues: ReadonlyMap<number, readonly QueueRow[]>,
+    standing: ReadonlyMap<number, readonly AlertRow[]>,
+  ): Promise<RunSummary[]> {
+    const summaries: RunSummary[] = [];
+    for (const run of runs) {
+      summaries.push(await this.summary(run, queues.get(run.id) ?? [], standing.get(run.id) ?? []));
+      if (summaries.length % runsPerTurn === 0) await nextTurn();
+    }
+    return summaries;
   }
 
   /** What sweeps say of the run's project and group. */

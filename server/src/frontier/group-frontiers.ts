@@ -51,7 +51,7 @@ export class GroupFrontiers {
   }
 
   async #runsOf(group: string, project: string | undefined): Promise<readonly RunRow[]> {
-    const inGroup = (await this.#store.listRuns()).filter(({ declaration }) => declaration.group === group);
+    const inGroup = await this.#store.listRuns(group);
     const projects = [...new Set(inGroup.map(({ declaration }) => declaration.project))].sort();
     if (project === undefined && projects.length > 1) {
       throw new ProblemError(

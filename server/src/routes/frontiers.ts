@@ -72,8 +72,9 @@ export function frontierRoutes(context: CollectorContext): Router {
 
   /** Pages that look at these runs are sent what their recommendations rest on now. */
   const changed = async (project: string, group?: string): Promise<void> => {
-    for (const { run, declaration } of await store.listRuns()) {
-      if (declaration.project === project && (group === undefined || declaration.group === group)) live.changed(run);
+    for (const name of live.watched) {
+      const declaration = (await store.findRun(name))?.declaration;
+      if (declaration?.project === project && (group === undefined || declaration.group === group)) live.changed(name);
     }
   };
 

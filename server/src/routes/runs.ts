@@ -9,9 +9,7 @@ export function runRoutes({ store, fold, declarations, view, live, limits }: Col
   router.get("/v1/runs", async (_request, response) => {
     const queues = Map.groupBy(await store.allQueues(), ({ runId }) => runId);
     const standing = Map.groupBy(await store.standingAlerts(), ({ runId }) => runId);
-    const runs = await store.listRuns();
-    const summaries = runs.map((run) => view.summary(run, queues.get(run.id) ?? [], standing.get(run.id) ?? []));
-    response.json({ runs: await Promise.all(summaries) });
+    response.json({ runs: await view.summaries(await store.listRuns(), queues, standing) });
   });
 
   router.get("/v1/runs/:run", async (request, response) => {

@@ -91,8 +91,14 @@ export class SqliteStore implements Store {
     return row === undefined ? undefined : runRow(row);
   }
 
-  async listRuns(): Promise<readonly RunRow[]> {
-    return this.#read.all(`SELECT ${runColumns} FROM runs ORDER BY created_ms DESC, id DESC`).map(runRow);
+  async listRuns(group?: string): Promise<readonly RunRow[]> {
+    return this.#read
+      .all(
+        `SELECT ${runColumns} FROM runs WHERE ?1 IS NULL OR declaration ->> 'group' = ?1
+         ORDER BY created_ms DESC, id DESC`,
+        group ?? null,
+      )
+      .map(runRow);
   }
 
   async eventCounts(runId: number): Promise<readonly EventCount[]> {

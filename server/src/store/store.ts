@@ -311,8 +311,8 @@ export interface StoreTransaction {
 export interface Store {
   transaction<T>(work: (transaction: StoreTransaction) => Promise<T>): Promise<T>;
   findRun(run: string): Promise<RunRow | undefined>;
-  /** The latest created first. */
-  listRuns(): Promise<readonly RunRow[]>;
+  /** The latest created first. @param group - of that group alone, in whichever project */
+  listRuns(group?: string): Promise<readonly RunRow[]>;
   eventCounts(runId: number): Promise<readonly EventCount[]>;
   queues(runId: number): Promise<readonly QueueRow[]>;
   /** Of every run and tracker. */

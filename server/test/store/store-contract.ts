@@ -57,6 +57,23 @@ export function describeStore(name: string, harness: () => { open(): Promise<Sto
       await store.close();
     });
 
+    test("lists the runs of one group, by its whole name", async () => {
+      const { open } = harness();
+      const store = await open();
+      await store.transaction(async (transaction) => {
+        await transaction.createRun("one", { ...declaration, group: "g" }, 1);
+        await transaction.createRun("two", { ...declaration, group: "__proto__" }, 2);
+        await transaction.createRun("three", { ...declaration, group: "g", project: "q" }, 3);
+        await transaction.createRun("four", declaration, 4);
+      });
+      const named = async (group?: string) => (await store.listRuns(group)).map(({ run }) => run);
+      expect(await named()).toEqual(["four", "three", "two", "one"]);
+      expect(await named("g")).toEqual(["three", "one"]);
+      expect(await named("__proto__")).toEqual(["two"]);
+      expect(await named("G")).toEqual([]);
+      await store.close();
+    });
+
     test("undoes a transaction that throws, and only the nested part that throws", async () => {
       const { open } = harness();
       const store = await open();
