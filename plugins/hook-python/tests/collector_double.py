@@ -2,19 +2,24 @@
 
 import json
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
 
 class RecordingCollector:
-    """Keeps what it is sent; `refuse` is the status it answers with instead. It has the trackers of `trackers`."""
+    """Keeps what it is sent; `refuse` is the status it answers with instead. It has the trackers of `trackers`.
+
+    `answer` makes the snapshot of the last measurement, in place of `snapshot`.
+    """
 
     def __init__(self, port: int = 0) -> None:
         self.requests: list[tuple[str, str, Any]] = []
         self.refuse: int | None = None
         self.trackers: list[str] = []
         self.snapshot: dict[str, Any] = {"b_simple": 7.0}
+        self.answer: Callable[[Any], Any] | None = None
         self.heard = threading.Condition()
         outer = self
 
@@ -27,9 +32,15 @@ class RecordingCollector:
                 unknown = [t for t in body.get("trackers", []) if t["name"] not in outer.trackers]
                 status = outer.refuse or (422 if unknown else 200)
                 records = body.get("measurements", [])
-                answer = {"accepted": len(records), "duplicates": 0, "rejected": [], "snapshot": outer.snapshot}
+                snapshot = outer.answer(records[-1]) if outer.answer is not None and records else outer.snapshot
+                result: dict[str, Any] = {
+                    "accepted": len(records),
+                    "duplicates": 0,
+                    "rejected": [],
+                    "snapshot": snapshot,
+                }
                 errors = [{"path": f"trackers.{body['trackers'].index(t)}.name", "message": "unknown"} for t in unknown]
-                data = json.dumps({"errors": errors} if unknown else answer).encode()
+                data = json.dumps({"errors": errors} if unknown else result).encode()
                 self.send_response(status)
                 self.send_header("content-length", str(len(data)))
                 self.end_headers()

@@ -29,7 +29,9 @@ from torch.utils.checkpoint import checkpoint
 import lightning_training
 import noisescale
 import transformers_training
+from collector_double import RecordingCollector
 from noisescale.wire import Measurement
+from test_batch_size_control import answered
 from training import FLOAT32, Batch, Loss, batches, cross_entropy, micro_gradients, network, squares_of
 
 RANKS = 2
@@ -378,6 +380,52 @@ def accelerate_trains() -> None:
         assert measurement["big"]["squared_norm"] == pytest.approx(sum(big.values()), rel=FLOAT32)
 
 
+def parts_follow_a_recommendation() -> None:
+    """The first process hears of it, and all of them change after the same step."""
+    rank, parts, counts = distributed.get_rank(), 1, []
+
+    def change_parts(change: noisescale.BatchSizeChange) -> None:
+        nonlocal parts
+        assert (change.batch_size, change.learning_rate_factor) == (32, 1.5)
+        parts = change.accumulation
+
+    model = ddp(network())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    with RecordingCollector() as collector, tempfile.TemporaryDirectory() as folder:
+        collector.answer = lambda measurement: answered(
+            measurement["step"], measurement["units"], 32, factor=1.5, attempt=measurement["attempt"]
+        )
+        watcher = noisescale.watch(
+            model,
+            optimizer,
+            micro_batch=8,
+            every=2,
+            sink=collector.url,
+            spool_directory=folder,
+            on_recommendation=change_parts,
+        )
+        for step in range(14):
+            counts.append(parts)
+            for part in batches([8] * parts, seed=step):
+                (cross_entropy(model, part) / parts).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            # Only the first process has something to wait for.
+            watcher.flush()
+        watcher.close()
+        # All reduced a gradient in each backward pass: with other numbers of parts they would not have come here.
+        steps = collector.steps()
+    together: list[list[int]] = [[]] * RANKS
+    distributed.all_gather_object(together, counts)
+    assert together[0] == together[1]
+    assert counts[0] == 1
+    assert counts[-1] == 2
+    if rank == 0:
+        # One measured step is left out; the others come a step later than they were taken, at most.
+        assert watcher.counts == {"parts-changed": 1, "run-ended": 1}
+        assert steps == [step for step in range(0, 14, 2) if step != counts.index(2) + counts.index(2) % 2]
+
+
 ddp = DistributedDataParallel
 CASES: dict[str, Callable[[], object]] = {
     "DDP, one part a process": partial(train, ddp, parts=1),
@@ -403,6 +451,7 @@ CASES: dict[str, Callable[[], object]] = {
     "DDP, one batch in chunks": partial(one_batch, per_example=False),
     "DDP, each example of one batch": partial(one_batch, per_example=True),
     "DDP, how often it is measured": cadence_is_agreed_on,
+    "DDP, the number of parts that is recommended": parts_follow_a_recommendation,
     "several processes without a wrapper": not_wrapped,
     "FSDP2, one part a process": partial(train, sharded, parts=1),
     "FSDP2, three parts, the last one reduced": partial(train, sharded),

@@ -6,13 +6,24 @@
 import importlib
 from typing import TYPE_CHECKING
 
+from noisescale.batch_size_control import BatchSizeChange, BatchSizeLimits
+
 if TYPE_CHECKING:
     from noisescale import lightning, transformers
+    from noisescale.pytorch.learning_rate import scale_learning_rate
     from noisescale.pytorch.watch import watch
     from noisescale.pytorch.watcher import Watcher
 
 __version__ = "0.1.0"
-__all__ = ["Watcher", "lightning", "transformers", "watch"]
+__all__ = [
+    "BatchSizeChange",
+    "BatchSizeLimits",
+    "Watcher",
+    "lightning",
+    "scale_learning_rate",
+    "transformers",
+    "watch",
+]
 
 
 def __getattr__(name: str) -> object:

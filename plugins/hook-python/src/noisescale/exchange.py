@@ -127,6 +127,18 @@ class Exchange:
         key = f"{self._name}/every"
         return int(self._store.get(key)) if self._store.check([key]) else None
 
+    def announce(self, step: int, what: object) -> None:
+        """Hands something, as JSON, that comes of a step's end to the other processes; from the first one."""
+        self._store.set(f"{self._name}/after/{step}", json.dumps(what))
+
+    def announced(self, step: int) -> object | None:
+        """What the first process had to say at the end of that step; None where that was nothing.
+
+        One step later it is there, since the step between has reduced gradients of all processes.
+        """
+        key = f"{self._name}/after/{step}"
+        return json.loads(self._store.get(key)) if self._store.check([key]) else None
+
     def take(self, deadline_seconds: float = 0.0) -> Iterator[RankSums]:
         """The steps, in order, that all processes have added to; only the first process sees any.
 

@@ -7,6 +7,8 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities.data import BType, extract_batch_size
 
+from noisescale.batch_size_control import BatchSizeChange
+from noisescale.pytorch.learning_rate import scale_learning_rate
 from noisescale.pytorch.watch import WatchOptions, watch
 from noisescale.pytorch.watcher import Watcher
 
@@ -22,6 +24,7 @@ class Callback(pl.Callback):
         *,
         units_of: Callable[[BType], float] = extract_batch_size,
         optimizer: int = 0,
+        follow_recommendation: bool = False,
         **options: "Unpack[WatchOptions]",
     ) -> None:
         """Says what `noisescale.watch` is called with when training begins.
@@ -29,31 +32,63 @@ class Callback(pl.Callback):
         Args:
             units_of: The units of a batch; Lightning's own reading of its first tensor where it is left out.
             optimizer: Number of the optimizer whose steps are measured, where the module has several.
-            options: As in `watch`.
+            follow_recommendation: `trainer.accumulate_grad_batches` becomes what is recommended, and the optimizer's
+                learning rate is scaled along, where the collector knows a factor; for automatic optimization. It does
+                so when an epoch begins, or after a number of batches that both numbers divide: Lightning counts the
+                batches of an epoch from its beginning, and would step before all parts are there, with gradients of
+                the step before among them.
+            options: As in `watch`; `on_recommendation` is called before the change.
         """
         self.watcher: Watcher | None = None
         self._units_of = units_of
         self._optimizer = optimizer
         self._options = options
+        self._follows = follow_recommendation
+        self._pending: BatchSizeChange | None = None
         self._units = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Attaches the hooks."""
+        options = self._options
+        if self._follows:
+            if not pl_module.automatic_optimization:
+                raise ValueError("follow_recommendation=True: manual optimization takes on_recommendation instead")
+            told = options.get("on_recommendation")
+
+            def change_later(change: BatchSizeChange) -> None:
+                self._pending = change
+                if told is not None:
+                    told(change)
+
+            options = {**options, "on_recommendation": change_later}
         model = trainer.strategy.model
         self.watcher = watch(
             pl_module if model is None else model,
             trainer.optimizers[self._optimizer],
             scaler=getattr(trainer.precision_plugin, "scaler", None),
             first_step=trainer.global_step,
-            **self._options,
+            **options,
         )
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: BType, batch_idx: int
     ) -> None:
-        """Takes the size of the part that comes."""
+        """Takes the size of the part that comes, and changes their number where that is due."""
+        if self._pending is not None and batch_idx % trainer.accumulate_grad_batches == 0:
+            self._change(trainer, batch_idx, self._pending)
         if self.watcher is not None and self.watcher.measuring:
             self._units = self._units_of(batch)
+
+    def _change(self, trainer: pl.Trainer, batch_idx: int, change: BatchSizeChange) -> None:
+        if batch_idx % change.accumulation != 0:
+            return
+        self._pending = None
+        trainer.accumulate_grad_batches = change.accumulation
+        if change.learning_rate_factor is not None:
+            optimizer = trainer.optimizers[self._optimizer]
+            schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
+            own = [scheduler for scheduler in schedulers if getattr(scheduler, "optimizer", None) is optimizer]
+            scale_learning_rate(optimizer, change.learning_rate_factor, own)
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: torch.Tensor) -> None:
         """Says of which size the part is that is differentiated now."""

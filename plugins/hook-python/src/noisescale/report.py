@@ -22,6 +22,7 @@ EventCode = Literal[
     "part-sizes",
     "data-parallel",
     "rank-missing",
+    "recommendation-failed",
     "run-ended",
     "sink-failed",
 ]
@@ -52,6 +53,7 @@ _SAID = {
         "a process that trains along sent no numbers for a step, which is left out: call watch in every process, with "
         "the same options"
     ),
+    "recommendation-failed": "on_recommendation failed, and the training goes on",
 }
 
 

@@ -114,6 +114,8 @@ def sink_of(
     declaration: RunDeclaration,
     spool_directory: str | os.PathLike[str] | None = None,
     found: Sequence[RunDeclarationTracker] = (),
+    *,
+    flush_every_seconds: float = 1.0,
 ) -> Sink:
     """Makes a sink from what the user gave.
 
@@ -124,6 +126,7 @@ def sink_of(
         declaration: What the collector is told of the run.
         spool_directory: Where records wait while the collector is away; `.noisescale/spool` where it is None.
         found: Runs of trackers that a collector which has these trackers is asked to write to.
+        flush_every_seconds: How long a record may wait for others before it is sent to a collector.
 
     Raises:
         ValueError: If the address is none.
@@ -134,4 +137,4 @@ def sink_of(
     if given is not None and "://" not in target:
         return FileSink(Path(target), run, declaration)
     spool = Spool(Path(spool_directory or ".noisescale/spool"))
-    return Delivery(Collector(target), run, declaration, spool, found=found)
+    return Delivery(Collector(target), run, declaration, spool, found=found, flush_every_seconds=flush_every_seconds)

@@ -2,19 +2,25 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal, TypedDict
 
 import torch
 from torch import distributed, nn
 
+from noisescale.batch_size_control import BatchSizeChange, BatchSizeControl, BatchSizeLimits
 from noisescale.naming import checked_identifier, default_project, default_run
 from noisescale.pytorch.processes import NotMeasuredError, processes_of
 from noisescale.pytorch.quadratic_forms import AdamMetric
+from noisescale.pytorch.recommendations import Recommendations
 from noisescale.pytorch.watcher import Watcher
 from noisescale.report import Report
-from noisescale.sinks import NoSink, sink_of
+from noisescale.sinks import NoSink, Sink, sink_of
 from noisescale.user_runs import OwnLog, found_runs
 from noisescale.wire import Measurement, RunDeclaration
+
+# A loop of short steps has its answer before many more are taken.
+_FLUSH_SECONDS_TO_FOLLOW = 0.2
 
 
 class WatchOptions(TypedDict, total=False):
@@ -29,6 +35,8 @@ class WatchOptions(TypedDict, total=False):
     preconditioned: bool
     unit: Literal["example", "token", "timestep"]
     declaration: RunDeclaration | None
+    on_recommendation: Callable[[BatchSizeChange], object] | None
+    batch_size_limits: BatchSizeLimits | None
     spool_directory: str | os.PathLike[str] | None
     user_runs: bool
     enabled: bool
@@ -49,6 +57,8 @@ def watch(
     preconditioned: bool = False,
     unit: Literal["example", "token", "timestep"] = "example",
     declaration: RunDeclaration | None = None,
+    on_recommendation: Callable[[BatchSizeChange], object] | None = None,
+    batch_size_limits: BatchSizeLimits | None = None,
     scaler: "torch.amp.GradScaler | None" = None,
     first_step: int = 0,
     spool_directory: str | os.PathLike[str] | None = None,
@@ -71,6 +81,9 @@ def watch(
         preconditioned: The squares in Adam's metric too.
         unit: What `micro_batch` counts.
         declaration: The rest of what the collector is told: name, group, trackers, batch limits, tags.
+        on_recommendation: Called in the thread that trains, when a step has ended and the batch size should change; in
+            every process, after the same step. What it raises is one warning.
+        batch_size_limits: How far and how often it may change.
         scaler: The gradient scaler, so that |G|² is that of the unscaled gradient.
         first_step: Number of the first step of a training that was resumed.
         spool_directory: Where records wait while the collector is away; `.noisescale/spool`.
@@ -88,6 +101,10 @@ def watch(
         raise ValueError(f"parts={parts}: must be 2 or more, one part says nothing about the noise")
     if hessian_every is not None and hessian_every < 1:
         raise ValueError(f"hessian_every={hessian_every}: must be 1 or more")
+    if on_recommendation is not None and (callable(sink) or (sink is not None and "://" not in os.fspath(sink))):
+        raise ValueError("on_recommendation: needs a collector as sink, nothing else recommends anything")
+    if on_recommendation is not None and parts is not None:
+        raise ValueError(f"parts={parts}: leave it out with on_recommendation, which changes the number of parts")
     project = default_project() if project is None else checked_identifier("project", project)
     run = default_run(project) if run is None else checked_identifier("run", run)
     declared: RunDeclaration = {"unit": unit, "optimizer": _kind(optimizer), "project": project}
@@ -104,7 +121,19 @@ def watch(
         measured, first = False, distributed.get_rank() == 0
     if preconditioned and not (AdamMetric.fits(optimizer) and (processes is None or not processes.sharded)):
         raise ValueError("preconditioned=True: needs an optimizer of Adam's kind, and parameters that are not sharded")
-    report = Report(sink_of(sink, run, declared, spool_directory, found) if on and first else NoSink(), says=first)
+    flush_every_seconds = 1.0 if on_recommendation is None else _FLUSH_SECONDS_TO_FOLLOW
+    to: Sink = NoSink()
+    if on and first:
+        to = sink_of(sink, run, declared, spool_directory, found, flush_every_seconds=flush_every_seconds)
+    report = Report(to, says=first)
+    recommendations = None
+    if on_recommendation is not None:
+        limits = batch_size_limits or BatchSizeLimits()
+        size = 1 if processes is None else processes.size
+        if limits.min_accumulation is None:
+            limits = replace(limits, min_accumulation=2 if size == 1 else 1)
+        control = BatchSizeControl(limits, declared["optimizer"])
+        recommendations = Recommendations(on_recommendation, control, report, size)
     if on and not measured:
         report.event(first_step, "unavailable", "data-parallel")
     return Watcher(
@@ -119,6 +148,7 @@ def watch(
         first_step=first_step,
         scaler=scaler,
         hessian_every=hessian_every,
+        recommendations=recommendations,
         metric=AdamMetric(optimizer) if preconditioned else None,
         own_log=OwnLog() if user_runs and first else None,
         enabled=measured,

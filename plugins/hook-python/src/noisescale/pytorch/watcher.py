@@ -20,6 +20,7 @@ from noisescale.pytorch.layers import grouped_by_layer
 from noisescale.pytorch.per_example import ExampleSquares, NotCoveredError
 from noisescale.pytorch.processes import Processes
 from noisescale.pytorch.quadratic_forms import AdamMetric, hessian_forms, left_as_it_was
+from noisescale.pytorch.recommendations import Recommendations
 from noisescale.report import EventCode, Report
 from noisescale.user_runs import OwnLog
 from noisescale.wire import BriefSnapshot, Measurement, MeasurementBig, MeasurementHessian, MeasurementSmall
@@ -63,6 +64,7 @@ class Watcher:
         scaler: "torch.amp.GradScaler | None",
         own_log: OwnLog | None,
         hessian_every: int | None,
+        recommendations: Recommendations | None,
         metric: AdamMetric | None,
         enabled: bool,
     ) -> None:
@@ -71,6 +73,7 @@ class Watcher:
         self._micro_batch = micro_batch
         self._scaler = scaler
         self._own_log = own_log
+        self._recommendations = recommendations
         self._step = first_step
         self._failures = 0
         self._said_one_part = False
@@ -310,12 +313,19 @@ class Watcher:
 
     def _stepped(self, optimizer: torch.optim.Optimizer, args: object, kwargs: object) -> None:
         step, self._step = self._step, self._step + 1
+        measured = self._accumulation.active
         try:
             if self._accumulation.active:
                 self._end_of_measured_step(step)
                 self._log_own()
             self._cadence.ended(step, self._accumulation.active)
             self._measure_next()
+        except Exception:
+            self._failed()
+        if self._recommendations is None:
+            return
+        try:
+            self._recommendations.step_ended(step, measured, self._exchange)
         except Exception:
             self._failed()
 
@@ -448,6 +458,8 @@ class Watcher:
                 for name, layer_small, layer_big in zip(self._layers, sums.small, sums.big, strict=True)
             }
         self._report.measured(measurement)
+        if self._recommendations is not None:
+            self._recommendations.measured(measurement)
 
     def _log_own(self, *, last: bool = False) -> None:
         if self._own_log is not None:
