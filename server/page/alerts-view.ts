@@ -48,7 +48,7 @@ function alertTable({ alerts }: AlertList): HTMLElement[] {
   const facts =
     alerts.length === 0
       ? "Nothing was raised. Runs are watched while they are measured."
-      : `${lasting.length} last${lasting.length === 1 ? "s" : ""}, ${past.length} ${past.length === 1 ? "is" : "are"} past`;
+      : `${lasting.length} not over, ${past.length} past`;
   const header = element(
     "header",
     { class: "list-header" },

@@ -224,6 +224,7 @@ export function readConfigFile(file?: string): CollectorConfig {
   try {
     input = JSON.parse(readFileSync(name, "utf8"));
   } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") throw new ConfigError(`There is no file ${name}.`);
     throw new ConfigError(`${name} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
   }
   return parseConfig(input, name, dirname(resolve(name)));

@@ -137,6 +137,9 @@ function windowOption(arguments_: CommandArguments): number {
 function multiplesOption(arguments_: CommandArguments): number[] {
   const text = textOption(arguments_, "multiples") ?? "1,2,4,8";
   const multiples = text.split(",").map((part) => (part.trim() === "" ? Number.NaN : Number(part)));
-  if (multiples.every((multiple) => multiple > 0 && Number.isFinite(multiple))) return multiples;
+  if (multiples.every((multiple) => multiple > 0 && Number.isFinite(multiple))) {
+    if (new Set(multiples).size > 1) return multiples;
+    throw new UsageError(`--multiples must be two or more, since branches are compared, not ${JSON.stringify(text)}`);
+  }
   throw new UsageError(`--multiples must be numbers above 0 with commas, such as 1,2,4,8, not ${JSON.stringify(text)}`);
 }

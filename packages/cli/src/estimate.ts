@@ -21,7 +21,8 @@ FILE may be - for standard input.
     if (file === undefined) throw new UsageError("name a FILE, or - for standard input");
     if (unexpected !== undefined) throw new UsageError(`unexpected ${JSON.stringify(unexpected)}`);
     const read = await readMeasurementFile(file, terminal);
-    if (read.measurements.length === 0) throw new CommandError(`${file} holds no measurement.`);
+    if (read.measurements.length === 0)
+      throw new CommandError(`${file === "-" ? "Standard input" : file} holds no measurement.`);
     const snapshot = snapshotOf(read, runName(file));
     terminal.output.write(values["json"] === true ? `${JSON.stringify(snapshot)}\n` : summaryText(snapshot));
   },

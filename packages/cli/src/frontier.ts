@@ -91,6 +91,10 @@ Exit code 1 where a target cannot be fitted; the others are still answered.`,
     if ((file === undefined) === (tracker === undefined)) {
       throw new UsageError("name a FILE (or - for standard input), a --tracker or a --collector");
     }
+    if (file !== undefined) {
+      const foreign = forTracker.find((name) => arguments_.values[name] !== undefined);
+      if (foreign !== undefined) throw new UsageError(`--${foreign} does not go with a FILE, which holds its targets`);
+    }
     const unit = unitOption(arguments_);
     const answer = async (found: FrontierFits, name: string): Promise<SweepData | undefined> => {
       if (found.fits.length === 0) return undefined;
@@ -112,6 +116,9 @@ Exit code 1 where a target cannot be fitted; the others are still answered.`,
     }
   },
 };
+
+/** What only a tracker's runs need said. */
+const forTracker = ["experiment", "target", "batch-param", "learning-rate-param", "config", "no-show"];
 
 /** Fits a tracker's runs, answers, and shows the frontier in the tracker. */
 async function fitTracked(

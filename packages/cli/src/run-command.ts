@@ -62,6 +62,21 @@ export async function runCommand(
   }
 }
 
+/** What is wrong with an option, in fewer words than Node has for it. */
+function optionProblem(error: unknown, argv: readonly string[], known: readonly string[]): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  const [, option = ""] = /'(-[^' ]*)/.exec(message) ?? [];
+  if (code === "ERR_PARSE_ARGS_UNKNOWN_OPTION") {
+    return `there is no option ${option}; there are ${known.map((name) => `--${name}`).join(", ")}`;
+  }
+  const value = argv[argv.indexOf(option) + 1];
+  if (message.includes("ambiguous") && value !== undefined) {
+    return `${option} needs a value; one that starts with a dash is written ${option}=${value}`;
+  }
+  if (message.includes("argument missing")) return `${option} needs a value`;
+  return message;
+}
+
 function parseCommandLine(command: Command, argv: readonly string[]) {
   try {
     const { values, positionals } = parseArgs({
@@ -72,6 +87,6 @@ function parseCommandLine(command: Command, argv: readonly string[]) {
     });
     return { values: values as Record<string, string | boolean | undefined>, positionals };
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
+    throw new UsageError(optionProblem(error, argv, Object.keys(command.options ?? {})));
   }
 }

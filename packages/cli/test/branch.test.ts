@@ -143,6 +143,7 @@ describe("wrong use", () => {
     [["plan", "--batch-size", "0"], /--batch-size must be a number above 0, not "0"/],
     [["plan", "--batch-size", "8", "--optimizer", "lion"], /--optimizer must be adam or sgd/],
     [["plan", "--batch-size", "8", "--multiples", "1,,2"], /--multiples must be numbers above 0/],
+    [["plan", "--batch-size", "8", "--multiples", "2"], /--multiples must be two or more/],
     [["plan", "--batch-size", "8", "--window", "1"], /--window does not go with plan/],
     [["read"], /name a FILE/],
     [["read", "a.csv", "--units", "3"], /--units does not go with read/],

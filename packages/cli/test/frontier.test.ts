@@ -167,5 +167,7 @@ describe("noisescale frontier", () => {
     expect((await commandLine(["frontier"], [frontier])).code).toBe(2);
     expect((await commandLine(["frontier", "a", "b"], [frontier])).code).toBe(2);
     expect((await commandLine(["frontier", "a", "--csv"], [frontier])).code).toBe(2);
+    const target = await commandLine(["frontier", "a", "--target", "loss<=0.3"], [frontier]);
+    expect(target).toMatchObject({ code: 2, messages: expect.stringMatching(/--target does not go with a FILE/) });
   });
 });

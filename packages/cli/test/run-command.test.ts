@@ -36,4 +36,22 @@ describe("the command line", () => {
     expect({ code, output }).toEqual({ code: 2, output: "" });
     expect(messages).toContain("Usage: noisescale");
   });
+
+  test.each([
+    [
+      "names the options that there are for one that there is not",
+      "--prot 1",
+      "there is no option --prot; there are --host, --port",
+    ],
+    [
+      "says how a value that starts with a dash is written",
+      "--port -1",
+      "--port needs a value; one that starts with a dash is written --port=-1",
+    ],
+    ["asks for the value of an option at the end", "--port", "--port needs a value\n"],
+  ])("%s", async (_, argv, said) => {
+    const { code, messages } = await commandLine(["serve", ...argv.split(" ")], commands);
+    expect(code).toBe(2);
+    expect(messages).toContain(`noisescale serve: ${said}`);
+  });
 });

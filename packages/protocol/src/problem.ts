@@ -19,6 +19,21 @@ export function fieldErrors(error: z.ZodError): { path: string; message: string 
     if (issue.code === "unrecognized_keys") {
       return issue.keys.map((key) => ({ path: [...path, key].join("."), message: "unknown field" }));
     }
-    return [{ path: path.join("."), message: issue.message }];
+    return [{ path: path.join("."), message: typeProblem(issue) ?? issue.message }];
   });
+}
+
+/** A value of another type, in the words of the sender: zod says "expected number, received undefined". */
+function typeProblem(issue: z.core.$ZodIssue): string | undefined {
+  if (issue.code !== "invalid_type") return undefined;
+  const received = /received (\S+)$/.exec(issue.message)?.[1];
+  if (received === undefined) return undefined;
+  const expected = withArticle(issue.expected);
+  if (received === "undefined") return `is missing: it must be ${expected}`;
+  return `must be ${expected}, not ${/^[a-z]/.test(received) && received !== "null" ? withArticle(received) : received}`;
+}
+
+function withArticle(type: string): string {
+  if (type === "int") return "a whole number";
+  return `${/^[aeiou]/.test(type) ? "an" : "a"} ${type}`;
 }
