@@ -24,7 +24,7 @@ export function howToBegin(origin: string): HTMLElement {
     element(
       "ol",
       {},
-      element("li", {}, element("h2", {}, "See one now"), element("pre", { tabindex: "0" }, "npx noisescale demo")),
+      element("li", {}, element("h2", {}, "See one now"), element("pre", { tabindex: "0" }, "npx pnpm@12 demo")),
       element(
         "li",
         {},
