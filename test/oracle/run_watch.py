@@ -98,8 +98,15 @@ def batch_sizes(rows: list[Row], factor: float, dwell: int) -> list[list[object]
             verdict = "too_large" if above or lead.value == "too_large" else verdict
         elif BATCH_SIZE * stands["too_small"] < row.now.low:
             verdict = "too_small" if below or lead.value == "too_small" else verdict
+        if verdict == "fine" and lead.value == "too_large" and row.now.high is None:
+            continue  # whether it still is too large cannot be told
         changed = lead.vote(verdict, dwell)
-        if changed or (lead.value != "fine" and indicator and not row.uncalibrated):
+        reached = {
+            "fine": False,
+            "too_large": above and row.now.high is not None and BATCH_SIZE > factor * row.now.high,
+            "too_small": below and BATCH_SIZE * factor < row.now.low,
+        }[str(lead.value)]
+        if changed or (reached and indicator and not row.uncalibrated):
             indicator = row.uncalibrated
             told.append([i, lead.value, row.uncalibrated])
     return told

@@ -41,7 +41,7 @@ const verdicts: readonly BatchSizeVerdict[] = ["fine", "too_large", "too_small"]
  */
 export class BatchSizeDecision {
   #dwell = new Dwell();
-  /** Whether the standing verdict rests on an indicator: it is told again once it rests on more. */
+  /** Whether the standing verdict rests on an indicator: it is told again once more than that says the same. */
   #uncalibrated = false;
 
   get verdict(): BatchSizeVerdict {
@@ -50,11 +50,19 @@ export class BatchSizeDecision {
 
   /**
    * @param batchSize - units of the step
-   * @returns whether the verdict is a new one, or newly rests on more than an indicator
+   * @returns whether the verdict is a new one, or one by an indicator that is now reached by more than that
    */
   add(batchSize: number, recommended: RecommendedRange, { factor, dwell }: BatchSizeDecisionSettings): boolean {
-    const changed = this.#dwell.add(verdicts.indexOf(this.#verdictOf(batchSize, recommended, factor)), dwell);
-    const restsOnMore = this.#uncalibrated && !recommended.uncalibrated && this.verdict !== "fine";
+    const verdict = this.#verdictOf(batchSize, recommended, factor);
+    // Not known is no vote for anything.
+    if (verdict === undefined) return false;
+    const changed = this.#dwell.add(verdicts.indexOf(verdict), dwell);
+    const restsOnMore =
+      this.#uncalibrated &&
+      !recommended.uncalibrated &&
+      this.verdict !== "fine" &&
+      isBeyond(this.verdict, batchSize, recommended, factor) &&
+      isOn(this.verdict, batchSize, recommended);
     if (changed || restsOnMore) this.#uncalibrated = recommended.uncalibrated;
     return changed || restsOnMore;
   }
@@ -71,19 +79,33 @@ export class BatchSizeDecision {
     return read;
   }
 
-  #verdictOf(batchSize: number, recommended: RecommendedRange, factor: number): BatchSizeVerdict {
+  /** Undefined where the end that the standing verdict goes by is not known. */
+  #verdictOf(batchSize: number, recommended: RecommendedRange, factor: number): BatchSizeVerdict | undefined {
+    for (const verdict of ["too_large", "too_small"] as const) {
+      const standing = this.verdict === verdict;
+      if (!isBeyond(verdict, batchSize, recommended, standing ? factor / hysteresisFactor : factor)) continue;
+      // What stands was confirmed when it was reached.
+      if (standing || isOn(verdict, batchSize, recommended)) return verdict;
+    }
     const { low, high } = recommended;
-    const within = (verdict: BatchSizeVerdict): number =>
-      this.verdict === verdict ? factor / hysteresisFactor : factor;
-    // What stands was confirmed when it was reached.
-    const confirmed = (verdict: BatchSizeVerdict): boolean =>
-      this.verdict === verdict || isOn(verdict, batchSize, recommended);
-    if (high !== undefined && batchSize > within("too_large") * high && confirmed("too_large")) return "too_large";
-    if (low !== undefined && batchSize < low / within("too_small") && confirmed("too_small")) return "too_small";
+    if (this.verdict === "too_large" && high === undefined) return undefined;
+    if (this.verdict === "too_small" && low === undefined) return undefined;
     return "fine";
   }
 }
 
+/** The interval lies beyond the factor. */
+function isBeyond(
+  verdict: BatchSizeVerdict,
+  batchSize: number,
+  { low, high }: BatchSizeRange,
+  factor: number,
+): boolean {
+  if (verdict === "too_large") return high !== undefined && batchSize > factor * high;
+  return low !== undefined && batchSize < low / factor;
+}
+
+/** The plain average's interval lies on that side. */
 function isOn(verdict: BatchSizeVerdict, batchSize: number, recommended: RecommendedRange): boolean {
   const { low, high } = recommended.plain();
   return verdict === "too_large" ? high !== undefined && batchSize > high : low !== undefined && batchSize < low;

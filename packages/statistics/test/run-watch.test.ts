@@ -1,4 +1,5 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { BatchSizeDecision, type RecommendedRange } from "../src/batch-size-decision.ts";
 import { defaultWatchSettings, type RunChange, RunEstimator, type RunSettings, RunWatch } from "../src/index.ts";
 import { observations, type SimulatedRun } from "./simulated-run.ts";
 
@@ -155,4 +156,36 @@ test("bytes of another version are refused", () => {
   const bytes = new RunWatch().serialize();
   new DataView(bytes.buffer).setFloat64(0, 99, true);
   expect(() => RunWatch.deserialize(bytes)).toThrow("watch version 99");
+});
+
+describe("a verdict by an indicator", () => {
+  const settings = { factor: 2, dwell: 10 };
+  const range = (low: number | undefined, high: number | undefined, uncalibrated: boolean): RecommendedRange => ({
+    low,
+    high,
+    uncalibrated,
+    plain: () => ({ low, high }),
+  });
+  const tooSmall = (): BatchSizeDecision => {
+    const decision = new BatchSizeDecision();
+    for (let i = 0; i < 10; i += 1) decision.add(256, range(1000, 1400, true), settings);
+    expect(decision.verdict).toBe("too_small");
+    return decision;
+  };
+
+  test("is told again once more than that says the same, and not where that says another thing", () => {
+    expect(tooSmall().add(256, range(900, 1200, false), settings)).toBe(true);
+    const other = tooSmall();
+    const told = Array.from({ length: 10 }, () => other.add(256, range(200, 300, false), settings));
+    expect(told).toEqual([...Array.from({ length: 9 }, () => false), true]);
+    expect(other.verdict).toBe("fine");
+  });
+
+  test("stands while nothing is known", () => {
+    const decision = tooSmall();
+    for (let i = 0; i < 100; i += 1) {
+      expect(decision.add(256, range(undefined, undefined, false), settings)).toBe(false);
+    }
+    expect(decision.verdict).toBe("too_small");
+  });
 });
