@@ -38,7 +38,9 @@ test("SIGKILL at any moment loses no alert, and the receiver can tell each by it
     // What the killed collector left is sent as soon as the next one starts.
     receiver.answer = () => ({ status: 200 });
     const running = await start(directory, { webhooks });
-    await write(`${running.url}/v1/runs/a`, "PUT", { project: "p" });
+    // A run of its own each time: one run sends at most 25 alerts of a rule.
+    const run = `${running.url}/v1/runs/a${round}`;
+    await write(run, "PUT", { project: "p" });
     const dying = receiver.received.length + 1 + Math.floor(uniform() * 12);
     const exited = once(running.child, "exit");
     // In the middle of a delivery: before the answer, or after it, when the collector has not written it down.
@@ -52,7 +54,7 @@ test("SIGKILL at any moment loses no alert, and the receiver can tell each by it
       next += 1;
       const events = [{ step, time_ms: 1000, kind: "dropped", code: "not-finite" }];
       try {
-        const answer = await write(`${running.url}/v1/runs/a/events`, "POST", { events });
+        const answer = await write(`${run}/events`, "POST", { events });
         if (answer.ok) acknowledged.add(step);
       } catch {
         // Cut off, so that nothing was promised.
