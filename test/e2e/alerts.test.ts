@@ -71,7 +71,8 @@ test.each(looks)("a run shows its alerts as a panel and in words (%s, %d px)", a
   const titles = await list.locator("strong").allTextContents();
   expect(titles).toEqual([
     expect.stringMatching(/^The batch of 256 is too small: [12],\d\d\d is recommended$/),
-    expect.stringMatching(/^B_simple jumped from 2\d\d to [12],?\d\d\d$/),
+    // Right after a jump its upper end may not be known yet.
+    expect.stringMatching(/^B_simple jumped from 2\d\d to (at least \d\d\d|[12],?\d\d\d)$/),
     "The learning rate was multiplied by 0.5 at step 1,500",
     "The batch size was multiplied by 0.25 at step 900",
     expect.stringMatching(/^The batch of 1,024 is too large: 2\d\d is recommended$/),
