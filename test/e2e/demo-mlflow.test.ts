@@ -82,7 +82,7 @@ describe("noisescale demo --mlflow", () => {
       await page.goto(
         `${server.url}/#/experiments/${run.info.experiment_id}/runs?viewStateShareKey=${view}&compareRunsMode=CHART`,
       );
-      await page.getByText("noise_scale (5)").waitFor();
+      await page.getByText("noise_scale/efficiency", { exact: true }).first().waitFor();
       await page.locator(".js-plotly-plot").nth(4).waitFor();
       await screenshot(page, "mlflow-view");
     } finally {
