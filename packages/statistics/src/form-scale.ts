@@ -43,6 +43,8 @@ export class FormScale {
   #step: number | undefined;
   /** Measurements of the form since 𝓑 was known. */
   #unknownFor = Number.POSITIVE_INFINITY;
+  /** 𝓑 after the form's last measurement, once it was asked for: the run's other measurements leave it. Not part of the state. */
+  #measured: FormNoiseScale | undefined;
 
   /** @param before - measurements of the run that came before the first of this form */
   constructor(kind: QuadraticFormKind, before: number) {
@@ -55,15 +57,15 @@ export class FormScale {
     this.#gaps.add(input !== undefined);
     if (input === undefined) return;
     this.#take(input);
+    this.#measured = undefined;
     this.#unknownFor = this.noiseScale().value === undefined ? this.#unknownFor + 1 : 0;
   }
 
   /** 𝓑 now; unknown where the form's last measurement is too long ago, see `MeasurementGaps`. */
   noiseScale(): FormNoiseScale {
-    if (!this.#gaps.current || !this.#traceAboveZero) return unknownFormNoiseScale;
-    const { bSimple, bSimpleLow, bSimpleHigh, identifiable } = noiseScaleOfFilter(this.#filter);
-    if (this.#trace !== undefined && !identifiable) return unknownFormNoiseScale;
-    return { value: bSimple, low: bSimpleLow, high: bSimpleHigh };
+    if (!this.#gaps.current) return unknownFormNoiseScale;
+    this.#measured ??= this.#measure();
+    return this.#measured;
   }
 
   /**
@@ -122,6 +124,13 @@ export class FormScale {
     if (this.#trace === undefined || this.#filter.outliers > outliers) return;
     this.#trace.add(estimates.gradientSquaredNorm, estimates.covarianceTrace);
     if (this.#filter.started && (this.#trace.covarianceTrace ?? 0) <= 0) this.#filter = new SignalFilter();
+  }
+
+  #measure(): FormNoiseScale {
+    if (!this.#traceAboveZero) return unknownFormNoiseScale;
+    const { bSimple, bSimpleLow, bSimpleHigh, identifiable } = noiseScaleOfFilter(this.#filter);
+    if (this.#trace !== undefined && !identifiable) return unknownFormNoiseScale;
+    return { value: bSimple, low: bSimpleLow, high: bSimpleHigh };
   }
 
   get #traceAboveZero(): boolean {
