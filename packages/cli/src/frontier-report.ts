@@ -1,7 +1,5 @@
 import { panelsOfSweep, type SweepData, sweepHeadline, sweepPanels } from "@noisescale/charts";
-import type { ConfiguredTracker } from "@noisescale/server";
-
-type TrackerSweep = ReturnType<NonNullable<ConfiguredTracker["tracker"]["openSweep"]>>;
+import type { TrackerSweep } from "./tracker-sweep.ts";
 
 /** A fitted frontier as the tracker shows it: its numbers at the last target, panels as page and pictures, a note. */
 export async function showFrontier(sweep: TrackerSweep, target: string, data: SweepData): Promise<string> {

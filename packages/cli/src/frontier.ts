@@ -14,7 +14,7 @@ import {
   makeCalibration,
 } from "./group-frontier.ts";
 import { readSweepFile } from "./sweep-file.ts";
-import { metricTargets, openTracker, readTrackedSweep } from "./tracker-sweep.ts";
+import { metricTargets, openSweep, openTracker, readTrackedSweep } from "./tracker-sweep.ts";
 
 export const frontier: Command = {
   name: "frontier",
@@ -141,12 +141,12 @@ async function fitTracked(
   };
   const tracker = await openTracker(trackerName, textOption(arguments_, "config"));
   try {
-    const { rows, leftOut } = await readTrackedSweep(tracker, experiment, targets, params);
+    const sweep = openSweep(tracker, experiment);
+    const { rows, leftOut } = await readTrackedSweep(sweep, experiment, targets, params);
     for (const line of leftOut) terminal.messages.write(`Left out: ${line}\n`);
     const found = fitTargets(rows);
     const data = await answer(found, experiment);
-    const sweep = tracker.openSweep?.(experiment);
-    if (data !== undefined && sweep !== undefined && arguments_.values["no-show"] !== true) {
+    if (data !== undefined && arguments_.values["no-show"] !== true) {
       terminal.messages.write(`Shown at ${await showFrontier(sweep, target, data)}\n`);
     }
     return found;

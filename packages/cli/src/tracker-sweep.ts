@@ -45,6 +45,15 @@ export async function openTracker(name: string, configFile: string | undefined):
   }
 }
 
+export type TrackerSweep = ReturnType<NonNullable<ConfiguredTracker["tracker"]["openSweep"]>>;
+
+/** @throws CommandError where the tracker cannot be read back; TrackerError outside of its configuration */
+export function openSweep(tracker: ConfiguredTracker["tracker"], experiment: string): TrackerSweep {
+  const sweep = tracker.openSweep?.(experiment);
+  if (sweep === undefined) throw new CommandError(`Runs cannot be read back from ${tracker.kind}; mlflow can.`);
+  return sweep;
+}
+
 /** Names of the parameters that runs were logged with. */
 export interface SweepParams {
   readonly batchSize: string;
@@ -61,16 +70,14 @@ export interface TrackedSweep {
 /**
  * When each run of an experiment first met each target, on the straight line between the two values around it.
  *
- * @throws CommandError where the tracker cannot be read back; TrackerError where the experiment cannot
+ * @throws CommandError where no run can be used; TrackerError where the experiment cannot be read
  */
 export async function readTrackedSweep(
-  tracker: ConfiguredTracker["tracker"],
+  sweep: TrackerSweep,
   experiment: string,
   targets: readonly [MetricTarget, ...MetricTarget[]],
   params: SweepParams,
 ): Promise<TrackedSweep> {
-  const sweep = tracker.openSweep?.(experiment);
-  if (sweep === undefined) throw new CommandError(`Runs cannot be read back from ${tracker.kind}; mlflow can.`);
   const rows: SweepRow[] = [];
   const leftOut: string[] = [];
   for await (const { id, name, params: logged, values } of sweep.curves(targets[0].metric)) {

@@ -30,11 +30,9 @@ export class MlflowSweep implements TrackerSweep {
     const client = this.#client;
     const { experiment_id: id } = await checkedExperiment(client, this.#experiment);
     const nowMs = Date.now();
-    const shownBy = await this.#runShowing(id, target);
-    const run =
-      shownBy === undefined
-        ? await client.createRun(id, report.name, nowMs, [{ key: frontierTag, value: target }])
-        : await client.getRun(shownBy);
+    const tag = { key: frontierTag, value: target };
+    const shownBy = (await client.findRuns(id, tag)).find(({ info }) => info.lifecycle_stage === "active");
+    const run = shownBy ?? (await client.createRun(id, report.name, nowMs, [tag]));
     const { run_id: runId } = run.info;
     await client.logBatch(
       runId,
@@ -47,12 +45,5 @@ export class MlflowSweep implements TrackerSweep {
     await client.setTag(runId, { key: "mlflow.note.content", value: noteMarkdown(report.note, runId, artifacts) });
     await client.endRun(runId, "FINISHED", nowMs);
     return `${client.server}/#/experiments/${encodeURIComponent(id)}/runs/${encodeURIComponent(runId)}`;
-  }
-
-  async #runShowing(experimentId: string, target: string): Promise<string | undefined> {
-    for await (const { runId, tags } of this.#client.runsOf(experimentId)) {
-      if (tags.get(frontierTag) === target) return runId;
-    }
-    return undefined;
   }
 }
