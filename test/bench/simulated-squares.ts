@@ -1,4 +1,5 @@
 import type { SquaredNormPair } from "@noisescale/statistics";
+import { seededUniform } from "../../packages/statistics/test/simulated-run.ts";
 
 /** How a run's measurements scatter. */
 export type Scatter = "normal" | "lognormal" | "student-t-3";
@@ -68,17 +69,6 @@ function lognormal(uniform: () => number, scale: number): () => number {
   const normal = seededNormal(uniform);
   // The mean of |G|² stays what it is.
   return () => scale * Math.exp(0.7 * normal() - 0.7 ** 2 / 2);
-}
-
-/** Mulberry32. */
-function seededUniform(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return (((mixed ^ (mixed >>> 14)) >>> 0) + 0.5) / 4294967296;
-  };
 }
 
 /** A point in the unit disc: its first coordinate and its squared distance from the middle. */

@@ -2,9 +2,9 @@ import type { MeasurementInput, RunEvent } from "@noisescale/protocol";
 import * as tf from "@tensorflow/tfjs-core";
 import * as layers from "@tensorflow/tfjs-layers";
 import { beforeAll, describe, expect, it } from "vitest";
+import { seededUniform } from "../../../packages/statistics/test/simulated-run.ts";
 import { type WatchOptions, watch, watchLoop } from "../src/index.ts";
 import { Float64Network, type LabelledExample, quadraticForm } from "./float64-network.ts";
-import { seededUniform } from "./seeded-uniform.ts";
 import {
   convolutionModel,
   denseModel,

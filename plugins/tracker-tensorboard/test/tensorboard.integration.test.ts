@@ -1,13 +1,13 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createCanvas } from "@napi-rs/canvas";
 import { type Delivery, metricKey } from "@noisescale/tracker";
 import { tensorboardTracker } from "@noisescale/tracker-tensorboard";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { freePort } from "../../../test/tools/free-port.ts";
 import { fileVersionEvent, scalarEvent } from "../src/summary.ts";
 import { tfRecord } from "../src/tf-record.ts";
 import { PythonEventReader, venvPython } from "./python-event-reader.ts";
@@ -173,16 +173,6 @@ describe.each([["--load_fast=true"], ["--load_fast=false"]])("tensorboard %s ser
     expect(JSON.parse(texts).at(-1).text).not.toContain("<img");
   });
 });
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const address = probe.address();
-  probe.close();
-  await once(probe, "close");
-  if (address === null || typeof address === "string") throw new Error("no port was given");
-  return address.port;
-}
 
 /** Asks again, ten times a second, until the server that another process starts has what it was given. */
 async function until(condition: () => Promise<boolean>): Promise<void> {
