@@ -188,7 +188,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=200, help="runs of each kind (200)")
     parser.add_argument("--json", type=Path, help="write every number here")
     arguments = parser.parse_args()
-    results = experiment(range(20_000, 20_000 + arguments.seeds), progress=True)
+    results = experiment(range(60_000, 60_000 + arguments.seeds), progress=True)
     print(f"Tuned on:\n\n{table(results, TUNED_ON)}\n\nHeld out:\n\n{table(results, HELD_OUT)}")
     if arguments.json is not None:
         rounded = {

@@ -131,6 +131,9 @@ TUNED_ON = [
     Run("hump 200 → 1478 → 200", _hump),
     Run("200 → 1600 → 400", _two_jumps),
     Run("constant 256, AR(1) .8", _constant(256), correlation=0.8),
+    _plus(Run("500·exp(.7 sin(20x + 1))", lambda x: 500 * np.exp(0.7 * np.sin(20 * x + 1)))),
+    Run("200·exp(.6 sin 30x)", lambda x: 200 * np.exp(0.6 * np.sin(30 * x))),
+    Run("sawtooth 1500 → 300", lambda x: 1500 * 5.0 ** -np.mod(3 * x, 1)),
     Run("100·30^x, B doubles twice", _growing, batch=lambda share: 128 * 2.0 ** np.floor(3 * share)),
     Run("100·30^x, every 1 → 4", _growing, every=lambda share: np.where(share < 0.5, 1.0, 4.0)),
 ]
@@ -168,6 +171,11 @@ HELD_OUT = [
     Run("100·30^x, squares rise 10-fold", _growing, scale=lambda share: 10.0**share),
     _plus(Run("constant 400, t 3", _constant(400), degrees=3)),
     Run("hump, AR(1) .6", _hump, correlation=0.6),
+    Run("chirp", lambda x: 400 * np.exp(0.7 * np.sin(6 / (0.15 + x)))),
+    _plus(Run("chirp", lambda x: 400 * np.exp(0.7 * np.sin(6 / (0.15 + x))))),
+    Run("narrow hump 300 → 1345 → 300", lambda x: 300 * np.exp(1.5 * np.exp(-(((x - 0.4) / 0.06) ** 2)))),
+    Run("1000·exp(.6 sin 18x)", lambda x: 1000 * np.exp(0.6 * np.sin(18 * x))),
+    _plus(Run("triangle 300 ↔ 900", lambda x: 300 * 3.0 ** np.abs(2 * np.mod(4 * x, 1) - 1))),
 ]
 RUNS = TUNED_ON + HELD_OUT
 

@@ -29,7 +29,7 @@ export interface SignalQuantiles {
 const endTempering = 0.85;
 
 /**
- * The headline estimator: a bank of nine Kalman filters on ξ = B₀·|G|²/tr Σ, weighted by how well each predicted, so that
+ * The headline estimator: a bank of ten Kalman filters on ξ = B₀·|G|²/tr Σ, weighted by how well each predicted, so that
  * the current value is followed through constant stretches, drifts and jumps. O(1) a measurement, no randomness,
  * sequential (not mergeable). Method and measured coverage: the package's README.
  */
