@@ -48,6 +48,11 @@ class Cadence:
         self._last: float | None = None
         self._seconds: dict[bool, list[float]] = {True: [], False: []}
 
+    @property
+    def choosing(self) -> bool:
+        """Whether the time that steps take is still asked for."""
+        return self._chooses
+
     def measures(self, step: int) -> bool:
         """Whether a step is measured."""
         since = step - self._first_step

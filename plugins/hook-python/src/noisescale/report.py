@@ -38,13 +38,10 @@ _SAID = {
     "lbfgs": "LBFGS runs many backward passes a step, which are no parts of one batch: nothing is measured",
     "not-covered": "the squares of each example's gradient cannot be read, parts of the batch are taken instead",
     "one-part": (
-        "each step has a single backward pass, and one part says nothing about the noise: accumulate over two or more "
-        "micro-batches, or split the batch with watcher.backward(loss_fn, batch)"
+        "each step has a single part, which says nothing about the noise: accumulate over two or more micro-batches, "
+        "or split the batch"
     ),
-    "part-sizes": (
-        "watcher.part was not called once for each backward pass of a step, which is left out; where all passes have "
-        "the same number of units, watch takes it as micro_batch"
-    ),
+    "part-sizes": ("how many units each part of a step has is not known, and the step is left out"),
     "data-parallel": (
         "several processes train, and what each contributes is seen under DistributedDataParallel and under "
         "fully_shard over all of them alone: pass the model as these give it back; nothing is measured"

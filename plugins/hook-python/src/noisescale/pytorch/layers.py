@@ -4,7 +4,8 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-_MOST_LAYERS = 512
+from noisescale.layer_names import layers_of
+
 # Modules that only wrap another.
 _WRAPPERS = {"_orig_mod", "_checkpoint_wrapped_module"}
 
@@ -25,17 +26,10 @@ def grouped_by_layer(
     ]
     if not watched:
         raise ValueError("optimizer: moves no parameter of this model that requires a gradient")
-    depth = max(name.count(".") for name, _ in watched) or 1
-    while depth > 1 and len({_layer(name, depth) for name, _ in watched}) > _MOST_LAYERS:
-        depth -= 1
+    named = layers_of([name for name, _ in watched]) if layers else [""] * len(watched)
     numbers: dict[str, int] = {}
     grouped = [
-        (parameter, numbers.setdefault(_layer(name, depth) if layers else "", len(numbers)))
-        for name, parameter in watched
+        (parameter, numbers.setdefault(layer, len(numbers)))
+        for layer, (_, parameter) in zip(named, watched, strict=True)
     ]
     return list(numbers), grouped
-
-
-def _layer(parameter: str, depth: int) -> str:
-    module = parameter.split(".")[:-1][:depth]
-    return (".".join(module) or parameter)[:256]

@@ -9,18 +9,13 @@ import torch
 from torch import distributed, nn
 
 from noisescale.batch_size_control import BatchSizeChange, BatchSizeControl, BatchSizeLimits
-from noisescale.naming import checked_identifier, default_project, default_run
 from noisescale.pytorch.processes import NotMeasuredError, processes_of
 from noisescale.pytorch.quadratic_forms import AdamMetric
-from noisescale.pytorch.recommendations import Recommendations
 from noisescale.pytorch.watcher import Watcher
-from noisescale.report import Report
-from noisescale.sinks import NoSink, Sink, sink_of
-from noisescale.user_runs import OwnLog, found_runs
-from noisescale.wire import Measurement, RunDeclaration
-
-# A loop of short steps has its answer before many more are taken.
-_FLUSH_SECONDS_TO_FOLLOW = 0.2
+from noisescale.recommendations import Recommendations
+from noisescale.run_report import GivenSink, run_report, switched_on
+from noisescale.user_runs import OwnLog
+from noisescale.wire import RunDeclaration
 
 
 class WatchOptions(TypedDict, total=False):
@@ -28,7 +23,7 @@ class WatchOptions(TypedDict, total=False):
 
     run: str | None
     project: str | None
-    sink: str | os.PathLike[str] | Callable[[Measurement], object] | None
+    sink: GivenSink
     every: int | None
     layers: bool
     hessian_every: int | None
@@ -49,7 +44,7 @@ def watch(
     micro_batch: float | None = None,
     run: str | None = None,
     project: str | None = None,
-    sink: str | os.PathLike[str] | Callable[[Measurement], object] | None = None,
+    sink: GivenSink = None,
     every: int | None = None,
     parts: int | None = None,
     layers: bool = False,
@@ -101,17 +96,10 @@ def watch(
         raise ValueError(f"parts={parts}: must be 2 or more, one part says nothing about the noise")
     if hessian_every is not None and hessian_every < 1:
         raise ValueError(f"hessian_every={hessian_every}: must be 1 or more")
-    if on_recommendation is not None and (callable(sink) or (sink is not None and "://" not in os.fspath(sink))):
-        raise ValueError("on_recommendation: needs a collector as sink, nothing else recommends anything")
     if on_recommendation is not None and parts is not None:
         raise ValueError(f"parts={parts}: leave it out with on_recommendation, which changes the number of parts")
-    project = default_project() if project is None else checked_identifier("project", project)
-    run = default_run(project) if run is None else checked_identifier("run", run)
-    declared: RunDeclaration = {"unit": unit, "optimizer": _kind(optimizer), "project": project}
-    if declaration is not None:
-        declared = {**declared, **declaration, "project": project}
-    found = found_runs() if user_runs and "trackers" not in declared else []
-    on = enabled and os.environ.get("NOISESCALE_DISABLED", "") in {"", "0"}
+    kind = _kind(optimizer)
+    on = switched_on(enabled)
     optimizer = _innermost(optimizer)
     processes, measured, first = None, on, True
     try:
@@ -121,18 +109,27 @@ def watch(
         measured, first = False, distributed.get_rank() == 0
     if preconditioned and not (AdamMetric.fits(optimizer) and (processes is None or not processes.sharded)):
         raise ValueError("preconditioned=True: needs an optimizer of Adam's kind, and parameters that are not sharded")
-    flush_every_seconds = 1.0 if on_recommendation is None else _FLUSH_SECONDS_TO_FOLLOW
-    to: Sink = NoSink()
-    if on and first:
-        to = sink_of(sink, run, declared, spool_directory, found, flush_every_seconds=flush_every_seconds)
-    report = Report(to, says=first)
+    report = run_report(
+        run=run,
+        project=project,
+        sink=sink,
+        unit=unit,
+        optimizer=kind,
+        declaration=declaration,
+        spool_directory=spool_directory,
+        user_runs=user_runs,
+        follows=on_recommendation is not None,
+        sends=on and first,
+        says=first,
+    )
     recommendations = None
     if on_recommendation is not None:
         limits = batch_size_limits or BatchSizeLimits()
         size = 1 if processes is None else processes.size
         if limits.min_accumulation is None:
             limits = replace(limits, min_accumulation=2 if size == 1 else 1)
-        control = BatchSizeControl(limits, declared["optimizer"])
+        declared = kind if declaration is None else declaration.get("optimizer", kind)
+        control = BatchSizeControl(limits, declared)
         recommendations = Recommendations(on_recommendation, control, report, size)
     if on and not measured:
         report.event(first_step, "unavailable", "data-parallel")

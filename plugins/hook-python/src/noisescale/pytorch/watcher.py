@@ -20,12 +20,16 @@ from noisescale.pytorch.layers import grouped_by_layer
 from noisescale.pytorch.per_example import ExampleSquares, NotCoveredError
 from noisescale.pytorch.processes import Processes
 from noisescale.pytorch.quadratic_forms import AdamMetric, hessian_forms, left_as_it_was
-from noisescale.pytorch.recommendations import Recommendations
+from noisescale.recommendations import Recommendations
 from noisescale.report import EventCode, Report
 from noisescale.user_runs import OwnLog
 from noisescale.wire import BriefSnapshot, Measurement, MeasurementBig, MeasurementHessian, MeasurementSmall
 
 _MOST_FAILURES = 3
+_REMEDIES: dict[EventCode, str] = {
+    "one-part": "watcher.backward(loss_fn, batch) splits it",
+    "part-sizes": "call watcher.part once for each backward pass, or pass micro_batch where all have the same",
+}
 
 
 class _Part(NamedTuple):
@@ -351,7 +355,7 @@ class Watcher:
         if squares.parts == 1 and self._alone:
             if not self._said_one_part:
                 self._said_one_part = True
-                self._report.event(step, "unavailable", "one-part")
+                self._report.event(step, "unavailable", "one-part", _REMEDIES["one-part"])
             return
         if self._micro_batch is not None and not given:
             given = [_Part(self._micro_batch, None, None)] * squares.parts
@@ -433,7 +437,7 @@ class Watcher:
 
     def _measured(self, sums: RankSums) -> None:
         if sums.dropped is not None:
-            self._report.event(sums.step, "dropped", sums.dropped)
+            self._report.event(sums.step, "dropped", sums.dropped, _REMEDIES.get(sums.dropped))
             return
         parts = PartSums(sums.parts, sums.units, sums.weight, sums.squared_weight, sums.variance)
         small, big = small_and_big(parts, sum(sums.small), sum(sums.big))
