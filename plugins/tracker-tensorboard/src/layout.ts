@@ -44,6 +44,12 @@ export function customScalarsLayout(): Uint8Array {
     category(
       "Batch size, signal and noise",
       linesChart("Batch size: in use and recommended", [metricKey.batchSize, metricKey.recommendedBatchSize]),
+      // The last two where they are measured.
+      linesChart("Noise scales: B_simple, B_noise and in Adam's metric", [
+        metricKey.bSimple,
+        metricKey.bNoise,
+        metricKey.bPreconditioned,
+      ]),
       linesChart("Signal: squared norm of the gradient", [metricKey.gradientSquaredNorm]),
       linesChart("Noise: trace of the covariance", [metricKey.covarianceTrace]),
       linesChart("Efficiency: useful share of the compute", [metricKey.efficiency]),

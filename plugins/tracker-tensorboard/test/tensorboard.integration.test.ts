@@ -23,9 +23,15 @@ let reader: PythonEventReader;
 function deliveries(): Delivery[] {
   return [0, 1, 2, 3, 4].map((step): Delivery => {
     const at = { step, timeMs: startMs + 1000 * step };
-    const known = step < 2 ? [] : ([metricKey.bSimple, metricKey.bSimpleHigh] as const);
+    const known = step < 2 ? [] : [metricKey.bSimple, metricKey.bSimpleHigh, metricKey.bNoise];
     return {
-      points: [...known, metricKey.bSimpleLow, metricKey.batchSize, metricKey.recommendedBatchSize].map((key) => ({
+      points: [
+        ...known,
+        metricKey.bSimpleLow,
+        metricKey.bPreconditioned,
+        metricKey.batchSize,
+        metricKey.recommendedBatchSize,
+      ].map((key) => ({
         ...at,
         key,
         value: 100.1 * (step + 1),
@@ -83,7 +89,7 @@ describe("the tensorboard package reads", () => {
 
   test("the layout with the band, whose three tags have the same steps", async () => {
     const { layout, scalars, classes } = await reader.read(join(root, "mnist", "noise_scale"));
-    const [[title, [[, , margins] = []] = []] = [], [, [lines] = []] = []] = layout ?? [];
+    const [[title, [[, , margins] = []] = []] = []] = layout ?? [];
     expect(title).toBe("Noise scale");
     const [band] = margins ?? [];
     expect(band).toHaveLength(3);
@@ -91,9 +97,18 @@ describe("the tensorboard package reads", () => {
       expect(scalars[tag]?.map(([step]) => step)).toEqual([2, 3, 4]);
       expect(classes[tag]).toEqual(["scalars", 1]);
     }
-    const patterns = lines?.[1].map((pattern) => new RegExp(pattern)) ?? [];
-    const matched = Object.keys(scalars).filter((tag) => patterns.some((pattern) => pattern.test(tag)));
-    expect(matched.sort()).toEqual([metricKey.batchSize, metricKey.recommendedBatchSize]);
+  });
+
+  test("charts that match the tags meant and no others", async () => {
+    const { layout, scalars } = await reader.read(join(root, "mnist", "noise_scale"));
+    const charts = layout?.[1]?.[1] ?? [];
+    const matched = charts.map(([, patterns]) =>
+      Object.keys(scalars).filter((tag) => patterns.some((pattern) => new RegExp(pattern).test(tag))),
+    );
+    expect(matched.slice(0, 2).map((tags) => tags.sort())).toEqual([
+      [metricKey.batchSize, metricKey.recommendedBatchSize],
+      [metricKey.bNoise, metricKey.bPreconditioned, metricKey.bSimple],
+    ]);
   });
 
   test("panels as the pictures that they were, with their size and title", async () => {
@@ -150,13 +165,26 @@ describe.each([["--load_fast=true"], ["--load_fast=false"]])("tensorboard %s ser
 
   test("the layout and the band's points in the Custom Scalars tab", async () => {
     const layout = (await (await answer("custom_scalars/layout")).json()) as {
-      category: { title: string; chart: { title: string; margin?: { series: { value: string }[] } }[] }[];
+      category: {
+        title: string;
+        chart: { title: string; margin?: { series: { value: string }[] }; multiline?: { tag: string[] } }[];
+      }[];
     };
     expect(layout.category[0]?.title).toBe("Noise scale");
     const tag = layout.category[0]?.chart[0]?.margin?.series[0]?.value ?? "";
-    const answered = await answer("custom_scalars/scalars", { run: "mnist/noise_scale", tag: `^${tag}$` });
-    const { tag_to_events: events } = (await answered.json()) as { tag_to_events: Record<string, unknown[]> };
-    expect(events[tag]).toHaveLength(3);
+    const events = async (pattern: string) => {
+      const answered = await answer("custom_scalars/scalars", { run: "mnist/noise_scale", tag: pattern });
+      return ((await answered.json()) as { tag_to_events: Record<string, unknown[]> }).tag_to_events;
+    };
+    expect((await events(`^${tag}$`))[tag]).toHaveLength(3);
+    const scales = layout.category[1]?.chart.find(({ title }) => title.startsWith("Noise scales"));
+    // As TensorBoard's page asks: for each of the chart's patterns.
+    const drawn = await Promise.all(scales?.multiline?.tag.map(events) ?? []);
+    expect(drawn.map((tags) => Object.entries(tags).map(([key, points]) => [key, points.length]))).toEqual([
+      [[metricKey.bSimple, 3]],
+      [[metricKey.bNoise, 3]],
+      [[metricKey.bPreconditioned, 5]],
+    ]);
   });
 
   test("a panel as its PNG, and the note with its hostile name made harmless", async () => {
