@@ -16,11 +16,13 @@ export interface TrackerServerOptions {
   /** Sent with every request: credentials above all. */
   readonly headers?: Readonly<Record<string, string>>;
   /**
-   * What the person who runs the collector can do about a refusal. @param words - the server's own, cleaned, or empty
+   * What the person who runs the collector can do about a refusal.
    *
+   * @param words - the server's own, cleaned, or empty
+   * @param challenge - its `WWW-Authenticate` header, or empty
    * @returns a sentence; undefined for the general one
    */
-  advice(status: number, words: string): string | undefined;
+  advice(status: number, words: string, challenge: string): string | undefined;
 }
 
 /** A request of a plugin, and which answers it wants. */
@@ -117,7 +119,8 @@ export class TrackerServer {
     const words = cleaned(await response.text().catch(() => ""));
     const retryable = status === 408 || status === 429 || status >= 500;
     const quote = words === "" ? "" : `: ${words}`;
-    const advice = this.#options.advice(status, words) ?? generalAdvice(this.#options, status);
+    const challenge = response.headers.get("www-authenticate") ?? "";
+    const advice = this.#options.advice(status, words, challenge) ?? generalAdvice(this.#options, status);
     return new TrackerError(
       `${this.#options.kind}: ${this.address} refused to ${what} (HTTP ${status}${quote}). ${advice}`,
       {
@@ -151,7 +154,7 @@ function generalAdvice({ product, addressField }: TrackerServerOptions, status: 
   }
   if (status === 404) return `Does the run exist, and is ${addressField} the address of ${product}?`;
   if (status >= 300 && status < 400) {
-    return `It redirects, and credentials are not sent on: put the final address into ${addressField}.`;
+    return `It redirects, and credentials are not sent on: put the final address into ${addressField}, or, where that is a login page, give credentials that it asks nobody for.`;
   }
   if (status === 413) return `A proxy before ${product} limits the size of uploads; raise its limit.`;
   if (status === 429 || status >= 500) return "It will be tried again.";

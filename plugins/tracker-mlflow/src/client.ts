@@ -1,14 +1,11 @@
 import { TrackerServer } from "@noisescale/tracker";
 import { z } from "zod";
+import { authorizationOf, credentialsAdvice, type MlflowCredentials } from "./credentials.ts";
 
 /** How to reach and enter a server. */
-export interface MlflowConnection {
+export interface MlflowConnection extends MlflowCredentials {
   /** `http(s)://host[:port][/prefix]`; a user and a password in it are used as `username` and `password`. */
   readonly trackingUri: string;
-  readonly username?: string | undefined;
-  readonly password?: string | undefined;
-  /** Sent as `Authorization: Bearer`, for a proxy in front of MLflow. */
-  readonly token?: string | undefined;
 }
 
 /** A run as MLflow describes it. */
@@ -99,14 +96,15 @@ export class MlflowClient {
 
   /** @throws RangeError where the configuration is wrong */
   constructor(connection: MlflowConnection) {
-    const authorization = authorizationOf(connection);
+    const authorization = authorizationOf(connection, connection.trackingUri);
     this.#server = new TrackerServer({
       kind: "mlflow",
       product: "MLflow",
       address: connection.trackingUri,
       addressField: "trackingUri",
       headers: authorization === undefined ? {} : { authorization },
-      advice,
+      advice: (status, words, challenge) =>
+        status === 401 ? credentialsAdvice(authorization, challenge) : advice(status, words),
     });
   }
 
@@ -216,7 +214,7 @@ export class MlflowClient {
 
   async createRun(experimentId: string, name: string, startMs: number, tags: readonly MlflowTag[]): Promise<MlflowRun> {
     const body = { experiment_id: experimentId, run_name: name, start_time: startMs, tags };
-    const answer = await this.#json("make a run", "POST", "runs/create", { body });
+    const answer = await this.#json(`make a run in the experiment ${experimentId}`, "POST", "runs/create", { body });
     return this.#parsed(z.object({ run: runSchema }), answer).run;
   }
 
@@ -304,28 +302,13 @@ export class MlflowClient {
   }
 }
 
-/** @throws RangeError where both ways to enter are given */
-function authorizationOf(connection: MlflowConnection): string | undefined {
-  const url = URL.parse(connection.trackingUri);
-  const username = connection.username ?? decodeURIComponent(url?.username ?? "");
-  const password = connection.password ?? decodeURIComponent(url?.password ?? "");
-  if (connection.token !== undefined && username !== "") {
-    throw new RangeError("mlflow: give either a token or username and password, not both");
-  }
-  if (connection.token !== undefined) return `Bearer ${connection.token}`;
-  if (username === "") return undefined;
-  return `Basic ${Buffer.from(`${username}:${password}`, "utf8").toString("base64")}`;
-}
-
 function advice(status: number, words: string): string | undefined {
   if (status === 403 && words.includes("Invalid Host header")) {
     return "Its list of hosts lacks the name in the collector's tracking_uri: start MLflow with --allowed-hosts or MLFLOW_SERVER_ALLOWED_HOSTS naming it.";
   }
-  if (status === 401) {
-    return "Check username and password, or token, of this tracker in the collector's configuration.";
-  }
-  if (status === 403) {
-    return "The account in the collector's configuration lacks the permission: give it EDIT on the experiment.";
+  // MLflow's own word; a proxy's refusal has its own, and its own remedy.
+  if (status === 403 && /permission.denied/i.test(words)) {
+    return "The account in the collector's configuration may not: give it EDIT on the experiment, or name experiments where it has EDIT.";
   }
   if (status === 400 && words.includes("Current state is deleted")) {
     return "It was deleted in MLflow: restore it there and start the training again or declare its run anew, and what waits is sent.";

@@ -1,11 +1,10 @@
-import { once } from "node:events";
-import { createServer, request } from "node:http";
 import { type Delivery, metricKey, type RunContext } from "@noisescale/tracker";
 import { describeTracker } from "@noisescale/tracker/contract";
 import { mlflowTracker } from "@noisescale/tracker-mlflow";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { MlflowServer } from "./mlflow-server.ts";
 import { PythonMlflowClient } from "./python-mlflow-client.ts";
+import { ReverseProxy } from "./reverse-proxy.ts";
 
 const startMs = 1_790_000_000_000;
 const context: RunContext = { run: "mnist-1", project: "digits", name: "MNIST", queue: "0123456789abcdef" };
@@ -193,24 +192,12 @@ test("a run's id gives no way into an experiment that is not allowed", async () 
 
 test("a host name that the server does not list is refused in words that name its setting", async () => {
   // Stands for a name in DNS: the server sees the header that a client under that name would send.
-  const alias = createServer((incoming, answer) => {
-    const target = new URL(incoming.url ?? "/", server.url);
-    const headers = { ...incoming.headers, host: "mlflow.example.org" };
-    const forwarded = request(target, { method: incoming.method, headers }, (response) => {
-      answer.writeHead(response.statusCode ?? 502, response.headers);
-      response.pipe(answer);
-    });
-    incoming.pipe(forwarded);
-  }).listen(0, "127.0.0.1");
-  await once(alias, "listening");
-  const address = alias.address();
-  const port = typeof address === "object" ? address?.port : undefined;
-  const tracker = mlflowTracker({ trackingUri: `http://127.0.0.1:${port}` });
+  const alias = await ReverseProxy.start(server.url, () => ({ host: "mlflow.example.org" }));
+  const tracker = mlflowTracker({ trackingUri: alias.url });
   await expect(tracker.openRun({}, context)).rejects.toMatchObject({
     retryable: false,
     message: expect.stringContaining("MLFLOW_SERVER_ALLOWED_HOSTS"),
   });
   await tracker.close();
-  alias.closeAllConnections();
-  alias.close();
+  alias.stop();
 });
