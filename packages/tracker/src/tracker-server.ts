@@ -91,15 +91,28 @@ export class TrackerServer {
   }
 
   /**
+   * The text of an answer, to its end: an answer that is cut on the way is none, whatever its head said.
+   *
+   * @throws TrackerError
+   */
+  async text(what: string, response: Response): Promise<string> {
+    return response.text().catch((error: unknown) => {
+      throw this.noAnswer(what, error);
+    });
+  }
+
+  /**
    * The JSON of an answer.
    *
    * @throws TrackerError; where it is no JSON, the address is probably not the server's
    */
   async json(what: string, response: Response): Promise<unknown> {
-    return response.json().catch((error: unknown) => {
-      if (error instanceof SyntaxError) throw this.notTheServer(error);
-      throw this.noAnswer(what, error);
-    });
+    const text = await this.text(what, response);
+    try {
+      return JSON.parse(text);
+    } catch (error) {
+      throw this.notTheServer(error as SyntaxError);
+    }
   }
 
   /** A request that got no answer: a network that is down, a server that starts, a time limit. Worth another try. */

@@ -267,7 +267,7 @@ export class MlflowClient {
       body: Buffer.from(bytes),
       withinSeconds: uploadWithin,
     });
-    await response.body?.cancel();
+    await this.#server.text(what, response);
   }
 
   /** @returns undefined where `missing` allows it and MLflow answers that it has no such thing */

@@ -73,6 +73,10 @@ def delete_run(run_id):
     client.delete_run(run_id)
 
 
+def restore_run(run_id):
+    client.restore_run(run_id)
+
+
 def train(run_id, steps):
     """What a trainer does in its own process: metrics a step, then an artifact, parameters and tags."""
     with mlflow.start_run(run_id=run_id):

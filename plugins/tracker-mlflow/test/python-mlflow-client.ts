@@ -55,6 +55,9 @@ export class PythonMlflowClient {
   async deleteRun(runId: string): Promise<void> {
     await this.#ask("delete_run", runId);
   }
+  async restoreRun(runId: string): Promise<void> {
+    await this.#ask("restore_run", runId);
+  }
   async train(runId: string, steps: number): Promise<void> {
     await this.#ask("train", runId, steps);
   }

@@ -183,7 +183,8 @@ export class WandbClient {
       ...(part.exitCode === undefined ? {} : { complete: true, exitcode: part.exitCode }),
     };
     const path = ["files", entity, project, run, "file_stream"].map(encodeURIComponent).join("/");
-    const response = await this.#server.request(`take rows of the run ${run}`, path, {
+    const what = `take rows of the run ${run}`;
+    const response = await this.#server.request(what, path, {
       method: "POST",
       headers: {
         "content-type": "application/json",
@@ -192,7 +193,7 @@ export class WandbClient {
       body: JSON.stringify(body),
       withinSeconds: answerWithin,
     });
-    await response.body?.cancel();
+    await this.#server.text(what, response);
   }
 
   /** Puts files beside the run's rows, over those of the same names. */
@@ -221,13 +222,14 @@ export class WandbClient {
     for (const { name, uploadUrl } of createRunFiles.files) {
       const bytes = files.get(name);
       if (bytes === undefined) continue;
-      const response = await this.#server.request(`take the file ${name}`, uploadUrl.replace(/^\/+/, ""), {
+      const what = `take the file ${name}`;
+      const response = await this.#server.request(what, uploadUrl.replace(/^\/+/, ""), {
         method: "PUT",
         headers,
         body: Buffer.from(bytes),
         withinSeconds: uploadWithin,
       });
-      await response.body?.cancel();
+      await this.#server.text(what, response);
     }
   }
 

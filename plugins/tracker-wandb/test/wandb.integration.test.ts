@@ -6,9 +6,10 @@ import { type Delivery, metricKey, type RunContext } from "@noisescale/tracker";
 import { describeTracker } from "@noisescale/tracker/contract";
 import { wandbTracker } from "@noisescale/tracker-wandb";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { PythonProcess } from "../../../test/tools/python-process.ts";
+import type { PythonProcess } from "../../../test/tools/python-process.ts";
 import { WandbClient } from "../src/client.ts";
 import { workspaceSpec } from "../src/workspace.ts";
+import { wandbPython } from "./wandb-python.ts";
 import { apiKey, WandbServer } from "./wandb-server.ts";
 
 const startMs = 1_790_000_000_000;
@@ -44,18 +45,7 @@ beforeEach(() => {
   server.violations.length = 0;
 });
 
-function startPython(): PythonProcess {
-  return new PythonProcess(new URL("wandb_client.py", import.meta.url), {
-    WANDB_BASE_URL: server.url,
-    WANDB_API_KEY: apiKey,
-    WANDB_DIR: folder,
-    WANDB_CACHE_DIR: folder,
-    WANDB_CONFIG_DIR: folder,
-    WANDB_ERROR_REPORTING: "false",
-    WANDB_SILENT: "true",
-    TRAINER_DIR: folder,
-  });
-}
+const startPython = (): PythonProcess => wandbPython(server, folder);
 async function readRun(project: string, run: string): Promise<ReadRun> {
   return (await reader.ask("read", project, run)) as ReadRun;
 }
