@@ -24,20 +24,21 @@ class PartSums(NamedTuple):
     variance: float
 
 
-def sum_parts(units: Sequence[float], weights: Sequence[float]) -> PartSums:
+def sum_parts(units: Sequence[float], weights: Sequence[float], times: Sequence[int] | None = None) -> PartSums:
     """Sums of K parts.
 
     Args:
-        units: n_k, length K, units of each part.
-        weights: w_k, length K, the factor of each part's mean loss.
+        units: n_k, units of each part.
+        weights: w_k, likewise, the factor of each part's mean loss.
+        times: How many parts are as this one, likewise; 1 where it is left out.
     """
-    pairs = list(zip(units, weights, strict=True))
+    parts = list(zip(units, weights, times or [1] * len(units), strict=True))
     return PartSums(
-        parts=len(pairs),
-        units=sum(units),
-        weight=sum(weights),
-        squared_weight=sum(w * w for w in weights),
-        variance=sum(w * w / n for n, w in pairs),
+        parts=sum(t for _, _, t in parts),
+        units=sum(t * n for n, _, t in parts),
+        weight=sum(t * w for _, w, t in parts),
+        squared_weight=sum(t * w * w for _, w, t in parts),
+        variance=sum(t * w * w / n for n, w, t in parts),
     )
 
 

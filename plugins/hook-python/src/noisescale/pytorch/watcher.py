@@ -6,7 +6,6 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -14,40 +13,22 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from noisescale.cadence import Cadence
 from noisescale.exchange import Exchange, RankSums
-from noisescale.parts import PartSums, small_and_big, sum_parts
 from noisescale.pytorch.accumulation import Accumulation, PartsChangedError, Squares
 from noisescale.pytorch.layers import grouped_by_layer
 from noisescale.pytorch.per_example import ExampleSquares, NotCoveredError
 from noisescale.pytorch.processes import Processes
 from noisescale.pytorch.quadratic_forms import AdamMetric, hessian_forms, left_as_it_was
+from noisescale.pytorch.readings import Part, Reading, count, measurement_of, read
 from noisescale.recommendations import Recommendations
 from noisescale.report import EventCode, Report
 from noisescale.user_runs import OwnLog
-from noisescale.wire import BriefSnapshot, Measurement, MeasurementBig, MeasurementHessian, MeasurementSmall
+from noisescale.wire import BriefSnapshot, Measurement
 
 _MOST_FAILURES = 3
 _REMEDIES: dict[EventCode, str] = {
     "one-part": "watcher.backward(loss_fn, batch) splits it",
     "part-sizes": "call watcher.part once for each backward pass, or pass micro_batch where all have the same",
 }
-
-
-class _Part(NamedTuple):
-    units: torch.Tensor | float
-    weight: torch.Tensor | float | None
-    loss: torch.Tensor | float | None
-
-
-class _Reading(NamedTuple):
-    """A step whose numbers are still on the device."""
-
-    step: int
-    time_ms: float
-    squares: Squares
-    parts: Sequence[_Part]
-    hessian: tuple[int, torch.Tensor] | None
-    scale: torch.Tensor | None
-    learning_rate: float
 
 
 class Watcher:
@@ -81,13 +62,13 @@ class Watcher:
         self._step = first_step
         self._failures = 0
         self._said_one_part = False
-        self._given: list[_Part] = []
-        self._readings: deque[_Reading] = deque()
+        self._given: list[Part] = []
+        self._readings: deque[Reading] = deque()
         self._closed = False
         self._by_layer = layers
         self._layers, self._parameters = grouped_by_layer(model, optimizer, layers)
         self._examples: ExampleSquares | None = None
-        self._by_example: tuple[torch.Tensor | None, list[_Part]] | None = None
+        self._by_example: tuple[torch.Tensor | None, list[Part]] | None = None
         self._exchange: Exchange | None = None
         self._alone = processes is None or processes.size == 1
         self._cadence = Cadence(every, first_step)
@@ -160,7 +141,7 @@ class Watcher:
             loss: The part's mean loss, unscaled and without the weight; only passed on.
         """
         if self._accumulation.active:
-            self._given.append(_Part(units, weight, loss.detach() if isinstance(loss, torch.Tensor) else loss))
+            self._given.append(Part(units, weight, loss.detach() if isinstance(loss, torch.Tensor) else loss))
 
     def backward(
         self,
@@ -250,7 +231,7 @@ class Watcher:
             (loss if self._scaler is None else self._scaler.scale(loss)).backward()
         try:
             squares = self._examples.squares(self._accumulation.used())
-            self._by_example = (squares, [_Part(1.0, None, loss.detach())] * rows)
+            self._by_example = (squares, [Part(1.0, None, loss.detach(), times=rows)])
         except NotCoveredError as error:
             self._report.event(self._step, "warning", "not-covered", str(error))
             self._by_example = (None, [])
@@ -351,21 +332,21 @@ class Watcher:
                 if not self._alone:
                     self._left_out(step, "not-covered")
                 return
-            squares = Squares(len(given), small, squares.big, None)
+            squares = Squares(count(given), small, squares.big, None)
         if squares.parts == 1 and self._alone:
             if not self._said_one_part:
                 self._said_one_part = True
                 self._report.event(step, "unavailable", "one-part", _REMEDIES["one-part"])
             return
         if self._micro_batch is not None and not given:
-            given = [_Part(self._micro_batch, None, None)] * squares.parts
-        if len(given) != squares.parts:
+            given = [Part(self._micro_batch, None, None, times=squares.parts)]
+        if count(given) != squares.parts:
             self._left_out(step, "part-sizes")
             return
         self._read_all()
         device = squares.big.device
         self._readings.append(
-            _Reading(
+            Reading(
                 step,
                 time.time() * 1000,
                 squares,
@@ -387,41 +368,10 @@ class Watcher:
         while self._readings:
             reading = self._readings.popleft()
             try:
-                self._pass_on(self._read(reading))
+                self._pass_on(read(reading))
                 self._failures = 0
             except Exception:
                 self._failed()
-
-    def _read(self, reading: _Reading) -> RankSums:
-        scale = 1.0 if reading.scale is None else float(reading.scale) ** 2
-        numbers = torch.stack([reading.squares.small, reading.squares.big]).cpu() / scale
-        if not bool(numbers.isfinite().all()):
-            return RankSums(reading.step, "not-finite")
-        small, big = numbers.tolist()
-        weights = [1 / len(reading.parts) if part.weight is None else float(part.weight) for part in reading.parts]
-        units = [float(part.units) for part in reading.parts]
-        sums = sum_parts(units, weights)
-        # Examples of one batch share its loss.
-        values = {
-            id(loss): float(loss) for loss in {id(x.loss): x.loss for x in reading.parts}.values() if loss is not None
-        }
-        losses = [w * values[id(x.loss)] for w, x in zip(weights, reading.parts, strict=True) if x.loss is not None]
-        return RankSums(
-            step=reading.step,
-            dropped=None,
-            time_ms=reading.time_ms,
-            learning_rate=reading.learning_rate,
-            parts=sums.parts,
-            units=sums.units,
-            weight=sums.weight,
-            squared_weight=sums.squared_weight,
-            variance=sums.variance,
-            small=small,
-            big=big,
-            loss=sum(losses) / sums.weight if len(losses) == sums.parts else None,
-            metric=_pair(reading.squares.metric, scale),
-            hessian=_hessian_sums(reading.hessian, units, weights, scale),
-        )
 
     def _pass_on(self, sums: RankSums) -> None:
         if self._exchange is None:
@@ -439,28 +389,7 @@ class Watcher:
         if sums.dropped is not None:
             self._report.event(sums.step, "dropped", sums.dropped, _REMEDIES.get(sums.dropped))
             return
-        parts = PartSums(sums.parts, sums.units, sums.weight, sums.squared_weight, sums.variance)
-        small, big = small_and_big(parts, sum(sums.small), sum(sums.big))
-        measurement: Measurement = {
-            "step": sums.step,
-            "time_ms": sums.time_ms,
-            "units": sums.units,
-            "small": small,
-            "big": big,
-            "learning_rate": sums.learning_rate,
-        }
-        if sums.loss is not None and abs(sums.loss) < float("inf"):
-            measurement["loss"] = sums.loss
-        if sums.metric is not None:
-            in_metric = small_and_big(parts, *sums.metric)
-            measurement["preconditioned"] = _forms(*in_metric)
-        if sums.hessian is not None:
-            measurement["hessian"] = _forms(*small_and_big(*sums.hessian))
-        if self._by_layer:
-            measurement["layers"] = {
-                name: (layer_small / sums.squared_weight, layer_big / sums.weight**2)
-                for name, layer_small, layer_big in zip(self._layers, sums.small, sums.big, strict=True)
-            }
+        measurement = measurement_of(sums, self._layers if self._by_layer else None)
         self._report.measured(measurement)
         if self._recommendations is not None:
             self._recommendations.measured(measurement)
@@ -482,31 +411,6 @@ class Watcher:
             self._off = True
             self._accumulation.active = False
         self._report.event(self._step, "unavailable" if self._off else "dropped", "hook-failed")
-
-
-def _pair(values: torch.Tensor | None, scale: float) -> tuple[float, float] | None:
-    """Two values that are finite."""
-    if values is None or not bool(values.isfinite().all()):
-        return None
-    small, big = (values.cpu() / scale).tolist()
-    return small, big
-
-
-def _hessian_sums(
-    hessian: tuple[int, torch.Tensor] | None, units: Sequence[float], weights: Sequence[float], scale: float
-) -> tuple[PartSums, float, float] | None:
-    if hessian is None:
-        return None
-    parts, forms = hessian
-    values = _pair(forms, scale)
-    return None if values is None else (sum_parts(units[:parts], weights[:parts]), *values)
-
-
-def _forms(small: MeasurementSmall, big: MeasurementBig) -> MeasurementHessian:
-    return {
-        "small": {"batch_size": small["batch_size"], "value": small["squared_norm"]},
-        "big": {"batch_size": big["batch_size"], "value": big["squared_norm"]},
-    }
 
 
 def _last_numbers(watcher: "weakref.ref[Watcher]") -> None:
