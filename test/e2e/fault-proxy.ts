@@ -27,27 +27,18 @@ export class FaultProxy {
   readonly callsMs: number[] = [];
   readonly #target: string;
   readonly #isFaulty: (path: string) => boolean;
-  readonly #authorization: string | undefined;
   #server: Server;
   #port = 0;
 
-  private constructor(target: string, isFaulty: (path: string) => boolean, authorization: string | undefined) {
+  private constructor(target: string, isFaulty: (path: string) => boolean) {
     this.#target = target;
     this.#isFaulty = isFaulty;
-    this.#authorization = authorization;
     this.#server = this.#make();
   }
 
-  /**
-   * @param isFaulty - calls that meet the faults, by their path
-   * @param authorization - header without which the proxy lets nobody through; undefined: credentials are the server's matter
-   */
-  static async start(
-    target: string,
-    isFaulty: (path: string) => boolean,
-    authorization?: string | undefined,
-  ): Promise<FaultProxy> {
-    const proxy = new FaultProxy(target, isFaulty, authorization);
+  /** @param isFaulty - calls that meet the faults, by their path */
+  static async start(target: string, isFaulty: (path: string) => boolean): Promise<FaultProxy> {
+    const proxy = new FaultProxy(target, isFaulty);
     await proxy.up();
     return proxy;
   }
@@ -73,11 +64,6 @@ export class FaultProxy {
 
   #make(): Server {
     return createServer((incoming, answer) => {
-      if (this.#authorization !== undefined && incoming.headers.authorization !== this.#authorization) {
-        incoming.resume();
-        answer.writeHead(401).end("no such account");
-        return;
-      }
       const faulty = this.#isFaulty(incoming.url ?? "/");
       const atMs = performance.now();
       if (faulty) this.callsMs.push(atMs);

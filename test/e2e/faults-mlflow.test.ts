@@ -1,11 +1,14 @@
 import { MlflowServer } from "../../plugins/tracker-mlflow/test/mlflow-server.ts";
 import { type ListedMlflowRun, PythonMlflowClient } from "../../plugins/tracker-mlflow/test/python-mlflow-client.ts";
+import { ReverseProxy } from "../../plugins/tracker-mlflow/test/reverse-proxy.ts";
 import { describeTrackerFaults, type FaultyTracker } from "./tracker-faults-suite.ts";
 
-describeTrackerFaults("MLflow", startMlflow, { credentials: "or token", deleted: "restore" });
+describeTrackerFaults("MLflow", startMlflow, { credentials: "MLFLOW_TRACKING_TOKEN", deleted: "restore" });
 
 async function startMlflow(): Promise<FaultyTracker> {
   const server = await MlflowServer.start();
+  // A stock server knows no accounts.
+  const entrance = await ReverseProxy.demandingToken(server.url, "right", "Basic none");
   const client = new PythonMlflowClient(server.url);
   const find = async (run: string, project: string): Promise<ListedMlflowRun> => {
     const found = (await client.runsOf(project)).filter(({ tags }) => tags["noisescale.run"] === run);
@@ -15,9 +18,7 @@ async function startMlflow(): Promise<FaultyTracker> {
   };
   const read = async (run: string, project: string) => client.readRun((await find(run, project)).run_id);
   return {
-    url: server.url,
-    // A stock server knows no accounts: the proxy before it does.
-    authorization: "Bearer right",
+    url: entrance.url,
     config: (address, credentials) => ({ kind: "mlflow", tracking_uri: address, token: credentials }),
     bringsRows: (path) => path.endsWith("/runs/log-batch"),
     steps: async (run, project) =>
@@ -30,6 +31,7 @@ async function startMlflow(): Promise<FaultyTracker> {
     restoreRun: async (run, project) => client.restoreRun((await find(run, project)).run_id),
     stop: async () => {
       client.stop();
+      entrance.stop();
       await server.stop();
     },
   };

@@ -12,8 +12,6 @@ export interface FaultyTracker {
   readonly url: string;
   /** Entry of the collector's configuration, without its name. */
   config(address: string, credentials: "right" | "wrong"): Readonly<Record<string, unknown>>;
-  /** Header that the proxy asks for, where the server itself asks for nothing. */
-  readonly authorization?: string;
   /** Calls that bring rows, by their path. */
   bringsRows(path: string): boolean;
   /** Steps of the collector's run, in the order in which the tracker has them. */
@@ -63,7 +61,7 @@ export function describeTrackerFaults(
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "noisescale-faults-"));
     tracker = await start();
-    proxy = await FaultProxy.start(tracker.url, (path) => tracker.bringsRows(path), tracker.authorization);
+    proxy = await FaultProxy.start(tracker.url, (path) => tracker.bringsRows(path));
     await startAgain("right");
   });
   afterAll(async () => {

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { createServer, type IncomingHttpHeaders, type OutgoingHttpHeaders, request, type Server } from "node:http";
+import { pipeline } from "node:stream";
 
 /** What a proxy answers itself, in place of the server behind it. */
 export interface ProxyAnswer {
@@ -38,7 +39,8 @@ export class ReverseProxy {
           response.pipe(answer);
         },
       );
-      incoming.pipe(forwarded);
+      // What the caller cuts off is cut off behind the proxy too.
+      pipeline(incoming, forwarded, () => undefined);
     }).listen(0, "127.0.0.1");
     await once(server, "listening");
     const address = server.address();
