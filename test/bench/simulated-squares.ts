@@ -2,7 +2,7 @@ import type { SquaredNormPair } from "@noisescale/statistics";
 import { seededUniform } from "../../packages/statistics/test/simulated-run.ts";
 
 /** How a run's measurements scatter. */
-export type Scatter = "normal" | "lognormal" | "student-t-3";
+export type Scatter = "normal" | "lognormal" | "student-t-3" | "ar-1";
 
 export interface StationaryRun {
   readonly seed: number;
@@ -11,7 +11,10 @@ export interface StationaryRun {
   readonly bSimple: number;
   readonly batchSize: number;
   readonly parts: number;
-  /** `lognormal`: |G|² × exp(.7z) anew each step. `student-t-3`: each coordinate of each part's noise has 3 degrees. */
+  /**
+   * `lognormal`: |G|² × exp(.7z) anew each step. `student-t-3`: each coordinate of each part's noise has 3 degrees. `ar-1`:
+   * each coordinate of each part's noise is .8 of that of the step before and .6 of a new one.
+   */
   readonly scatter: Scatter;
 }
 
@@ -22,7 +25,7 @@ const dimensions = 21;
 export function* stationarySquares(run: StationaryRun): Generator<SquaredNormPair> {
   const { seed, measurements, bSimple, batchSize, parts, scatter } = run;
   const uniform = seededUniform(seed);
-  const next = scatter === "student-t-3" ? studentSquares(run, uniform) : normalSquares(run, uniform);
+  const next = squaresOf[scatter](run, uniform);
   const signal = scatter === "lognormal" ? lognormal(uniform, 1 / bSimple) : () => 1 / bSimple;
   for (let i = 0; i < measurements; i += 1) {
     const { small, big } = next(signal());
@@ -48,6 +51,25 @@ function normalSquares({ batchSize, parts }: StationaryRun, uniform: () => numbe
   };
 }
 
+/** Rotated, the parts' noise is that of their mean and parts − 1 independent ones around it: an AR(1) like each part's. */
+function correlatedSquares({ batchSize, parts }: StationaryRun, uniform: () => number): Squares {
+  const normal = seededNormal(uniform);
+  const variance = 1 / batchSize / dimensions;
+  const noise = Float64Array.from({ length: dimensions * parts }, normal);
+  return (signal) => {
+    let across = 0;
+    let within = 0;
+    for (let i = 0; i < noise.length; i += 1) {
+      const value = 0.8 * (noise[i] as number) + 0.6 * normal();
+      noise[i] = value;
+      if (i === 0) across += (Math.sqrt(signal / variance) + value) ** 2;
+      else if (i < dimensions) across += value * value;
+      else within += value * value;
+    }
+    return { big: variance * across, small: variance * (across + within) };
+  };
+}
+
 function studentSquares({ batchSize, parts }: StationaryRun, uniform: () => number): Squares {
   const deviation = Math.sqrt(parts / batchSize / dimensions / 3);
   const mean = new Float64Array(dimensions);
@@ -64,6 +86,13 @@ function studentSquares({ batchSize, parts }: StationaryRun, uniform: () => numb
     return { small, big: mean.reduce((sum, value) => sum + value * value, 0) };
   };
 }
+
+const squaresOf: Readonly<Record<Scatter, (run: StationaryRun, uniform: () => number) => Squares>> = {
+  normal: normalSquares,
+  lognormal: normalSquares,
+  "student-t-3": studentSquares,
+  "ar-1": correlatedSquares,
+};
 
 function lognormal(uniform: () => number, scale: number): () => number {
   const normal = seededNormal(uniform);

@@ -34,7 +34,10 @@ class Interval:
 @dataclass(frozen=True)
 class Row:
     now: Interval
+    #: plain averages: over 50 measurements, over the 200 that a batch size is decided by, over 400
+    quick: Interval
     plain: Interval
+    long: Interval
     uncalibrated: bool
     held_back: bool
 
@@ -49,15 +52,19 @@ def history(seed: int) -> list[Row]:
         lost = next(draw) % 4 == 0
         uncalibrated = next(draw) % 2 == 0
         held_back = next(draw) % 8 == 0
+        long_lost = next(draw) % 3 > 0 and lost
+        quick_agrees = next(draw) % 5 > 0
         for _ in range(30 + next(draw) % 900):
             low = centre + next(draw) % (centre // 8 + 1)
             odd = next(draw) % 10 == 0
             high = None if lost != odd else low + centre // 4
-            plain = low if agrees else 256
+            plain, quick = (low if same else 256 for same in (agrees, quick_agrees))
             rows.append(
                 Row(
                     Interval(low, high),
+                    Interval(quick - quick // 3, None if lost else quick * 2),
                     Interval(plain - plain // 3, None if lost else plain * 2),
+                    Interval(low - low // 4, None if long_lost else low * 2),
                     uncalibrated,
                     held_back,
                 )
@@ -116,7 +123,7 @@ def signals(rows: list[Row], dwell: int) -> list[list[object]]:
     """The signal found and lost."""
     lead, told = Lead(False), []
     for i, row in enumerate(rows):
-        seen = row.now.high is not None or (lead.value is True and row.plain.high is not None)
+        seen = row.now.high is not None or (lead.value is True and row.long.high is not None)
         if lead.vote(seen, 5 * dwell):
             told.append([i, "found" if lead.value else "lost"])
     return told
@@ -145,7 +152,7 @@ def jumps(rows: list[Row], factor: float, dwell: int) -> list[list[object]]:
             if all(mark.high is not None for mark in older):
                 steady = max(mark.low for mark in older) <= min(mark.high or 0 for mark in older)
                 before = older[-1] if steady else None
-        if before is not None and beyond(row.now, before, factor) and beyond(row.plain, before, 1):
+        if before is not None and beyond(row.now, before, factor) and beyond(row.quick, before, 1):
             lasting += 25
             if lasting >= dwell:
                 told.append([i, before.low])

@@ -1,13 +1,8 @@
-import {
-  BatchSizeDecision,
-  type BatchSizeVerdict,
-  type RecommendedRange,
-  steadyHorizon,
-} from "./batch-size-decision.ts";
+import { BatchSizeDecision, type BatchSizeVerdict, type RecommendedRange } from "./batch-size-decision.ts";
 import type { NoiseScale } from "./noise-scale.ts";
 import { NoiseScaleJump } from "./noise-scale-jump.ts";
 import type { RunPoint } from "./run-estimator.ts";
-import { type NoiseScaleInterval, SignalLoss } from "./signal-loss.ts";
+import { type NoiseScaleInterval, SignalLoss, signalHorizon } from "./signal-loss.ts";
 import { StateReader, StateVersionError, StateWriter } from "./state-bytes.ts";
 
 /** What a run's watch goes by. */
@@ -41,7 +36,7 @@ const nothing: readonly RunChange[] = [];
  */
 export class RunWatch {
   /** Of the serialised state. */
-  static readonly stateVersion = 1;
+  static readonly stateVersion = 2;
   #batchSize = new BatchSizeDecision();
   #signal = new SignalLoss();
   #jump = new NoiseScaleJump();
@@ -62,7 +57,7 @@ export class RunWatch {
       const { uncalibrated } = recommended;
       changes = [...changes, { kind: "batch_size", verdict: this.#batchSize.verdict, uncalibrated }];
     }
-    const signal = this.#signal.add(point, () => plain(steadyHorizon), dwell);
+    const signal = this.#signal.add(point, () => plain(signalHorizon), dwell);
     if (signal !== undefined) changes = [...changes, { kind: "signal", state: signal, last: this.#signal.last }];
     const before = this.#jump.add(point, heldBack, () => plain(quickHorizon), { factor: jumpFactor, dwell });
     if (before !== undefined) changes = [...changes, { kind: "jump", before }];

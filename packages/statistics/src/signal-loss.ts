@@ -9,6 +9,12 @@ export interface NoiseScaleInterval {
   readonly bSimpleHigh: number;
 }
 
+/**
+ * Measurements of the plain average that has to agree. Chosen on `test/bench/signal-loss.ts`: with 200 a signal that stays is
+ * called lost under heavy tails more often, with 800 a real loss is told later.
+ */
+export const signalHorizon = 400;
+
 /** A signal at the edge of what can be seen comes and goes: it counts as found, and as lost, after this many dwell times. */
 const dwells = 5;
 

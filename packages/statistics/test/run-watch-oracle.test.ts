@@ -22,7 +22,10 @@ const centres = [20, 40, 110, 150, 256, 420, 560, 1100, 3000];
 
 interface Row {
   readonly now: NoiseScale;
+  /** Plain averages: over 50 measurements, over the 200 that a batch size is decided by, over 400. */
+  readonly quick: NoiseScale;
   readonly plain: NoiseScale;
+  readonly long: NoiseScale;
   readonly uncalibrated: boolean;
   readonly heldBack: boolean;
 }
@@ -58,13 +61,18 @@ function history(seed: number): Row[] {
     const lost = next() % 4 === 0;
     const uncalibrated = next() % 2 === 0;
     const heldBack = next() % 8 === 0;
+    const longLost = next() % 3 > 0 && lost;
+    const quickAgrees = next() % 5 > 0;
     for (let left = 30 + (next() % 900); left > 0; left -= 1) {
       const low = centre + (next() % (Math.floor(centre / 8) + 1));
       const odd = next() % 10 === 0;
       const plain = agrees ? low : 256;
+      const quick = quickAgrees ? low : 256;
       rows.push({
         now: noiseScale(low, lost !== odd ? undefined : low + Math.floor(centre / 4)),
+        quick: noiseScale(quick - Math.floor(quick / 3), lost ? undefined : quick * 2),
         plain: noiseScale(plain - Math.floor(plain / 3), lost ? undefined : plain * 2),
+        long: noiseScale(low - Math.floor(low / 4), longLost ? undefined : low * 2),
         uncalibrated,
         heldBack,
       });
@@ -85,12 +93,20 @@ test.each(references)(
   ({ seed, factor, dwell, ...expected }) => {
     const watch = new RunWatch();
     const told: Record<"batch_sizes" | "signals" | "jumps", unknown[]> = { batch_sizes: [], signals: [], jumps: [] };
-    history(seed).forEach(({ now, plain, uncalibrated, heldBack }, i) => {
+    history(seed).forEach(({ now, quick, plain, long, uncalibrated, heldBack }, i) => {
       const point: RunPoint = { ...somePoint, ...now, heldBack: heldBack ? "learning_rate" : undefined };
       const range = ({ bSimpleLow: low, bSimpleHigh: high }: NoiseScale) => ({ low, high });
       const recommended: RecommendedRange = { ...range(now), uncalibrated, plain: () => range(plain) };
+      const average = (horizon: number): NoiseScale => {
+        const found = new Map([
+          [50, quick],
+          [400, long],
+        ]).get(horizon);
+        if (found === undefined) throw new Error(`the watch asked for ${horizon} measurements`);
+        return found;
+      };
       const settings = { batchFactor: factor, jumpFactor: factor, dwell };
-      for (const change of watch.add(point, recommended, () => plain, settings)) {
+      for (const change of watch.add(point, recommended, average, settings)) {
         if (change.kind === "batch_size") told.batch_sizes.push([i, change.verdict, change.uncalibrated]);
         else if (change.kind === "signal") told.signals.push([i, change.state]);
         else told.jumps.push([i, change.before.bSimpleLow]);
