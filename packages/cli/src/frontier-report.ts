@@ -1,12 +1,10 @@
 import { panelsOfSweep, type SweepData, sweepHeadline, sweepPanels } from "@noisescale/charts";
+import { drawsPictures } from "@noisescale/charts/draws-pictures";
 import type { TrackerSweep } from "./tracker-sweep.ts";
 
 /** A fitted frontier as the tracker shows it: its numbers at the last target, panels as page and pictures, a note. */
 export async function showFrontier(sweep: TrackerSweep, target: string, data: SweepData): Promise<string> {
-  const [{ renderSweepHtml }, { renderSweepPng }] = await Promise.all([
-    import("@noisescale/charts/html"),
-    import("@noisescale/charts/png"),
-  ]);
+  const { renderSweepHtml } = await import("@noisescale/charts/html");
   const last = data.targets.at(-1);
   const { sentence, basis } = sweepHeadline(data);
   const moment = { step: 0, timeMs: Date.now() };
@@ -31,13 +29,18 @@ export async function showFrontier(sweep: TrackerSweep, target: string, data: Sw
         bytes: new TextEncoder().encode(renderSweepHtml(data)),
         ...moment,
       },
-      ...panelsOfSweep(data).map((panel) => ({
-        panel,
-        title: sweepPanels[panel].title,
-        contentType: "image/png" as const,
-        bytes: renderSweepPng(panel, data),
-        ...moment,
-      })),
+      ...(await pictures(data)).map((picture) => ({ ...picture, ...moment })),
     ],
   });
+}
+
+async function pictures(data: SweepData) {
+  if (!drawsPictures) return [];
+  const { renderSweepPng } = await import("@noisescale/charts/png");
+  return panelsOfSweep(data).map((panel) => ({
+    panel,
+    title: sweepPanels[panel].title,
+    contentType: "image/png" as const,
+    bytes: renderSweepPng(panel, data),
+  }));
 }

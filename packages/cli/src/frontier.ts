@@ -1,6 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { panelsOfSweep, type SweepData, sweepTarget } from "@noisescale/charts";
+import { drawsPictures } from "@noisescale/charts/draws-pictures";
 import { type Unit, unitSchema } from "@noisescale/protocol";
 import { criticalBatchSizePowerLaw } from "@noisescale/statistics";
 import { type Command, type CommandArguments, CommandError, type Terminal, textOption, UsageError } from "./command.ts";
@@ -205,6 +206,11 @@ async function writePanels(data: SweepData, arguments_: CommandArguments): Promi
     if (file === undefined) continue;
     if (!panelsOfSweep(data).includes(panel)) {
       throw new CommandError(`--${option} needs two targets that can be fitted; ${file} is not written.`);
+    }
+    if (!drawsPictures) {
+      throw new CommandError(
+        `--${option}: the command as pip installs it draws no pictures: take --html, or run it from a checkout.`,
+      );
     }
     const { renderSweepPng } = await import("@noisescale/charts/png");
     await write(file, renderSweepPng(panel, data));

@@ -6,25 +6,32 @@ import venv
 import zipfile
 from pathlib import Path
 
-HERE = Path(__file__).parent.parent
+import pytest
 
 
-def test_the_wheel_is_pure_needs_nothing_and_works_where_no_framework_is(tmp_path: Path) -> None:
-    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet", "-w", str(tmp_path)]
-    subprocess.run([*build, str(HERE)], check=True)
-    (wheel,) = tmp_path.glob("noisescale-*-py3-none-any.whl")
+@pytest.fixture(scope="module")
+def empty(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A venv with this wheel and nothing else."""
+    folder = tmp_path_factory.mktemp("empty")
+    venv.create(folder, with_pip=False)
+    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python")]
+    subprocess.run([*pip, "install", "--quiet", "--no-deps", "--no-index", str(wheel)], check=True)
+    return folder
+
+
+def test_the_wheel_is_pure_and_needs_nothing(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-        metadata = next(name for name in names if name.endswith("METADATA"))
-        assert "Requires-Dist" not in archive.read(metadata).decode()
+        metadata = archive.read(next(name for name in names if name.endswith("METADATA"))).decode()
+    required = [line for line in metadata.splitlines() if line.startswith("Requires-Dist")]
+    assert [line for line in required if "extra == " not in line] == []
     assert "noisescale/py.typed" in names
     assert not [name for name in names if "test" in name]
+    # Collector and page included.
+    assert wheel.stat().st_size < 1_200_000
 
-    venv.create(tmp_path / "empty", with_pip=False)
-    python = tmp_path / "empty" / "bin" / "python"
-    site = next((tmp_path / "empty" / "lib").glob("python*")) / "site-packages"
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(site)]
-    subprocess.run([*install, str(wheel)], check=True)
+
+def test_it_works_where_no_framework_is(empty: Path) -> None:
     program = """
 import noisescale, noisescale.sinks, noisescale.wire
 print(noisescale.__version__)
@@ -33,5 +40,14 @@ try:
 except ModuleNotFoundError as error:
     print(error.name)
 """
-    printed = subprocess.run([python, "-c", program], check=True, capture_output=True, text=True).stdout
+    command = [str(empty / "bin" / "python"), "-c", program]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert printed.split() == ["0.1.0", "torch"]
+
+
+def test_the_command_says_what_to_install_where_node_is_not(empty: Path) -> None:
+    done = subprocess.run([empty / "bin" / "noisescale", "serve"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert (
+        done.stderr == "noisescale: the command runs on Node, which comes with: pip install 'noisescale[collector]'\n"
+    )

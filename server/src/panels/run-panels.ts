@@ -6,6 +6,7 @@ import {
   panelTitle,
   summaryMarkdown,
 } from "@noisescale/charts";
+import { drawsPictures } from "@noisescale/charts/draws-pictures";
 import type { Delivery, PanelFile, TrackerCapabilities } from "@noisescale/tracker";
 import type { RunView } from "../run-view.ts";
 import { readSeries } from "../series-reduction.ts";
@@ -45,7 +46,7 @@ export class RunPanels {
     const { step, timeMs } = run.fold;
     const link = this.#publicUrl === undefined ? undefined : `${this.#publicUrl}/runs/${encodeURIComponent(name)}`;
     return {
-      panels: await this.#files(data, capabilities.panels, step, timeMs),
+      panels: await this.#files(data, capabilities.panels.filter(isDrawn), step, timeMs),
       ...(capabilities.panelData ? { panelData: { json: panelDataJson(data), step, timeMs } } : {}),
       ...(capabilities.note
         ? { note: { markdown: summaryMarkdown(data.name, data.snapshot, { link, alerts: data.alerts }), step, timeMs } }
@@ -76,6 +77,10 @@ export class RunPanels {
       ),
     );
   }
+}
+
+function isDrawn(contentType: PanelFile["contentType"]): boolean {
+  return contentType !== "image/png" || drawsPictures;
 }
 
 /** Digits that a drawn value is told apart by; the whole would be twice as long. */

@@ -1,4 +1,5 @@
 import { isPanelName, panelMissing, panelNames, panelSubtitle, panelText, panelTitle } from "@noisescale/charts";
+import { drawsPictures } from "@noisescale/charts/draws-pictures";
 import { Router } from "express";
 import { ProblemError } from "../problem.ts";
 import type { CollectorContext } from "./collector-context.ts";
@@ -24,6 +25,13 @@ export function panelRoutes({ store, panels }: CollectorContext): Router {
     const data = await panels.data(run);
     response.set("cache-control", "no-cache");
     if (ending === "png") {
+      if (!drawsPictures) {
+        throw new ProblemError(
+          404,
+          "No pictures here",
+          "The command as pip installs it leaves out the native package that draws pictures: take .html or .json",
+        );
+      }
       response.type("image/png").send(Buffer.from(await panels.draw(panel, data, "image/png")));
       return;
     }
