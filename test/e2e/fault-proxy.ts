@@ -4,9 +4,9 @@ import type { AddressInfo } from "node:net";
 
 /**
  * What happens to a call: an answer of 503, or of 429 with `Retry-After`; a connection that is cut in the middle of the
- * request, or in the middle of the answer, when the tracker has taken it; one that takes a second; one that is not answered.
+ * request, or in the middle of the answer, when the tracker has taken it; one that takes a second.
  */
-export type Fault = "refused-503" | "refused-429" | "request-cut" | "answer-cut" | "slow" | "unanswered";
+export type Fault = "refused-503" | "refused-429" | "request-cut" | "answer-cut" | "slow";
 
 /** A fault that a call met, and when it was met [ms of the process]. */
 export interface MetFault {
@@ -75,9 +75,6 @@ export class FaultProxy {
 
   #meet(fault: Fault | undefined, incoming: IncomingMessage, answer: ServerResponse): void {
     switch (fault) {
-      case "unanswered":
-        incoming.resume();
-        return;
       case "refused-503":
       case "refused-429":
         incoming.resume();
