@@ -55,10 +55,18 @@ class Cadence:
 
     def measures(self, step: int) -> bool:
         """Whether a step is measured."""
-        since = step - self._first_step
-        if self._chooses and _WARM_UP <= since < _TRIED:
-            return since % 2 == 1
-        return step % self.every == 0
+        every, rest = self.rule(step)
+        return step % every == rest
+
+    def rule(self, step: int) -> tuple[int, int]:
+        """The steps that are measured from this one on, until the rule changes.
+
+        Returns:
+            N and r: those whose number is r modulo N.
+        """
+        if self._chooses and _WARM_UP <= step - self._first_step < _TRIED:
+            return 2, (self._first_step + 1) % 2
+        return self.every, 0
 
     def ended(self, step: int, measured: bool) -> None:
         """Takes the time of a step that ended."""

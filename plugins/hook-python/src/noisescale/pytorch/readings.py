@@ -1,4 +1,4 @@
-"""The numbers of one step, from the device to the measurement that they make."""
+"""The numbers of one step, from the device."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,9 +6,8 @@ from typing import NamedTuple
 import torch
 
 from noisescale.exchange import RankSums
-from noisescale.parts import PartSums, small_and_big, sum_parts
+from noisescale.parts import PartSums, sum_parts
 from noisescale.pytorch.accumulation import Squares
-from noisescale.wire import Measurement, MeasurementBig, MeasurementHessian, MeasurementSmall
 
 
 class Part(NamedTuple):
@@ -78,37 +77,6 @@ def read(reading: Reading) -> RankSums:
     )
 
 
-def measurement_of(sums: RankSums, layers: Sequence[str] | None) -> Measurement:
-    """A step's measurement.
-
-    Args:
-        sums: Of all processes.
-        layers: Their names, where the squares are to be told apart by layer.
-    """
-    parts = PartSums(sums.parts, sums.units, sums.weight, sums.squared_weight, sums.variance)
-    small, big = small_and_big(parts, sum(sums.small), sum(sums.big))
-    measurement: Measurement = {
-        "step": sums.step,
-        "time_ms": sums.time_ms,
-        "units": sums.units,
-        "small": small,
-        "big": big,
-        "learning_rate": sums.learning_rate,
-    }
-    if sums.loss is not None and abs(sums.loss) < float("inf"):
-        measurement["loss"] = sums.loss
-    if sums.metric is not None:
-        measurement["preconditioned"] = _forms(*small_and_big(parts, *sums.metric))
-    if sums.hessian is not None:
-        measurement["hessian"] = _forms(*small_and_big(*sums.hessian))
-    if layers is not None:
-        measurement["layers"] = {
-            name: (layer_small / sums.squared_weight, layer_big / sums.weight**2)
-            for name, layer_small, layer_big in zip(layers, sums.small, sums.big, strict=True)
-        }
-    return measurement
-
-
 def _pair(values: torch.Tensor | None, scale: float) -> tuple[float, float] | None:
     """Two values that are finite."""
     if values is None or not bool(values.isfinite().all()):
@@ -130,10 +98,3 @@ def _hessian_sums(
         # All parts are alike.
         return (sum_parts(units, weights, [parts]), *values)
     return (sum_parts(units[:parts], weights[:parts]), *values)
-
-
-def _forms(small: MeasurementSmall, big: MeasurementBig) -> MeasurementHessian:
-    return {
-        "small": {"batch_size": small["batch_size"], "value": small["squared_norm"]},
-        "big": {"batch_size": big["batch_size"], "value": big["squared_norm"]},
-    }

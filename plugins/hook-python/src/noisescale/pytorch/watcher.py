@@ -13,12 +13,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from noisescale.cadence import Cadence
 from noisescale.exchange import Exchange, RankSums
+from noisescale.measurements import measurement_of
 from noisescale.pytorch.accumulation import Accumulation, PartsChangedError, Squares
 from noisescale.pytorch.layers import grouped_by_layer
 from noisescale.pytorch.per_example import ExampleSquares, NotCoveredError
 from noisescale.pytorch.processes import Processes
 from noisescale.pytorch.quadratic_forms import AdamMetric, hessian_forms, left_as_it_was
-from noisescale.pytorch.readings import Part, Reading, count, measurement_of, read
+from noisescale.pytorch.readings import Part, Reading, count, read
 from noisescale.recommendations import Recommendations
 from noisescale.report import EventCode, Report
 from noisescale.user_runs import OwnLog
