@@ -1,6 +1,6 @@
 import type { RunDetail } from "@noisescale/protocol";
-import { type MemoryTracker, TrackerError } from "@noisescale/tracker";
-import { expect, test, vi } from "vitest";
+import { MemoryTracker, type Tracker, TrackerError, type TrackerRun } from "@noisescale/tracker";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { wireMeasurement } from "./measurement-source.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 import { startTestCollector, type TestCollector } from "./test-collector.ts";
@@ -134,6 +134,48 @@ test("a tracker that never answers delays no other", async () => {
   });
   await post(collector, 0, 15);
   await eventually(() => expect(stepsOf(stuck.tracker, "noise_scale/batch_size")).toEqual([0, 10]));
+});
+
+test("a call that takes too long lets the tracker's other runs go on, and its own run's next call waits for its end", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date"], shouldAdvanceTime: true });
+  onTestFinished(() => {
+    vi.useRealTimers();
+  });
+  const answers = Promise.withResolvers<void>();
+  const memory = new MemoryTracker({ pushEverySeconds: 1, panels: [], note: false });
+  let calls = 0;
+  const stuck: Tracker = {
+    kind: "stuck",
+    capabilities: memory.capabilities,
+    openRun: async (target, context) => {
+      const run = await memory.openRun(target, context);
+      const send: TrackerRun["send"] = async (delivery, position) => {
+        if (context.run === "a") calls += 1;
+        if (context.run === "a" && calls === 1) await answers.promise;
+        return run.send(delivery, position);
+      };
+      return { url: null, close: async () => undefined, send };
+    },
+    selfTest: () => memory.selfTest(),
+    close: () => memory.close(),
+  };
+  const trackers = new Map([["memory", { tracker: stuck, projects: undefined }]]);
+  const collector = await startTestCollector({ trackers });
+  await collector.request("PUT", "/v1/runs/a", declaration);
+  await post(collector, 0, 20);
+  await eventually(() => expect(calls).toBe(1));
+  await collector.request("PUT", "/v1/runs/b", { project: "p", trackers: [{ name: "memory", run: { id: "y" } }] });
+  await collector.request("POST", "/v1/runs/b/measurements", { measurements: measurements(0, 20) });
+  await vi.advanceTimersByTimeAsync(120_000);
+  await eventually(() => expect(memory.runs.get("y")?.points).not.toEqual([]));
+  expect(await tracked(collector)).toMatchObject({ state: "retrying", message: expect.stringContaining("120 s") });
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(calls).toBe(1);
+  answers.resolve();
+  await vi.advanceTimersByTimeAsync(300_000);
+  await eventually(async () => expect(await tracked(collector)).toMatchObject({ state: "ok", backlog: 0 }));
+  expect(calls).toBeGreaterThan(1);
+  expect(stepsOf(memory, "noise_scale/batch_size").slice(0, 2)).toEqual([0, 10]);
 });
 
 test("what was not sent when the collector ended is sent after its next start", async () => {

@@ -41,6 +41,8 @@ export class OutboxWorker {
   readonly #configured: ConfiguredTracker;
   readonly #parts: OutboxWorkerParts;
   readonly #open = new Map<number, OpenRun>();
+  /** Runs, by id, with a call that took too long and has not ended. */
+  readonly #late = new Set<number>();
   #wake: (() => void) | undefined;
   #woken = false;
   /** Once set, the loop ends when nothing is due or at this time [Unix ms]. */
@@ -152,8 +154,10 @@ export class OutboxWorker {
         ...extras?.parts,
         ...(ended && { ended }),
       };
+      // Its writes may still come: they would fall on those of a call beside it.
+      if (this.#late.has(queue.runId)) throw this.#noAnswer();
       const open = await this.#openRun(queue);
-      const position = await withTimeout(open.send(delivery, queue.position), this.#name);
+      const position = await this.#inTime(queue, open.send(delivery, queue.position));
       if (this.#abandoned) return false;
       await store.transaction((transaction) =>
         transaction.acknowledge(queue.runId, this.#name, leaseOwner, {
@@ -202,15 +206,13 @@ export class OutboxWorker {
     if (held?.queue === queue.queue) return held.run;
     await this.#drop(queue.runId);
     const row = await this.#parts.store.findRun(queue.run);
-    const run = await withTimeout(
-      this.#configured.tracker.openRun(queue.target, {
-        run: queue.run,
-        project: row?.declaration.project ?? queue.run,
-        name: row?.declaration.name ?? queue.run,
-        queue: queue.queue,
-      }),
-      this.#name,
-    );
+    const opened = this.#configured.tracker.openRun(queue.target, {
+      run: queue.run,
+      project: row?.declaration.project ?? queue.run,
+      name: row?.declaration.name ?? queue.run,
+      queue: queue.queue,
+    });
+    const run = await this.#inTime(queue, opened);
     this.#open.set(queue.runId, { queue: queue.queue, run });
     const oldest = this.#open.keys().next();
     if (this.#open.size > openRunsHeld && oldest.done !== true) await this.#drop(oldest.value);
@@ -243,23 +245,26 @@ export class OutboxWorker {
     );
     this.#parts.delivered(false);
   }
-}
 
-async function withTimeout<T>(work: Promise<T>, tracker: string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      reject(
-        new TrackerError(`${tracker}: no answer within ${sendTimeoutMs / 1000} s; it is tried again`, {
-          retryable: true,
-        }),
-      );
+  /** A tracker that does not answer holds up its other runs no longer than this; its own queue waits for the call's end. */
+  async #inTime<T>({ runId }: QueueRow, work: Promise<T>): Promise<T> {
+    const late = Promise.withResolvers<never>();
+    const timer = setTimeout(() => {
+      this.#late.add(runId);
+      const ended = (): boolean => this.#late.delete(runId);
+      work.then(ended, ended);
+      late.reject(this.#noAnswer());
     }, sendTimeoutMs);
     timer.unref();
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
+    try {
+      return await Promise.race([work, late.promise]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #noAnswer(): TrackerError {
+    const message = `${this.#name}: no answer within ${sendTimeoutMs / 1000} s; it is tried again once the call has ended`;
+    return new TrackerError(message, { retryable: true });
   }
 }
