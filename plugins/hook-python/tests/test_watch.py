@@ -80,6 +80,40 @@ def test_accumulation_gives_the_squares_of_brute_force_whether_or_not_gradients_
     assert seen[0]["learning_rate"] == 0.05
 
 
+def test_on_a_step_that_is_not_measured_no_hook_is_on_the_parameters() -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    watcher = noisescale.watch(model, optimizer, micro_batch=8, every=3, sink=lambda _: None)
+    hooked = []
+    for _ in range(7):
+        hooked.append([bool(p._backward_hooks) and bool(p._post_accumulate_grad_hooks) for p in model.parameters()])
+        for part in batches([8, 8]):
+            (cross_entropy(model, part) / 2).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert hooked == [[step % 3 == 0] * 4 for step in range(7)]
+    assert watcher.measurements == 3
+
+
+def test_a_parameter_that_is_frozen_in_the_course_of_the_training_is_left_out_from_then_on() -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    seen: list[Measurement] = []
+    watcher = noisescale.watch(model, optimizer, micro_batch=8, every=2, layers=True, sink=seen.append)
+    for step in range(3):
+        for part in batches([8, 8]):
+            (cross_entropy(model, part) / 2).backward()
+        if step == 0:
+            model[0].requires_grad_(False)  # type: ignore[index]
+        optimizer.step()
+        optimizer.zero_grad()
+    watcher.close()
+    assert watcher.counts == {"run-ended": 1}
+    first, last = seen
+    assert last["layers"]["0"] == (0, 0)
+    assert last["layers"]["2"] == pytest.approx(first["layers"]["2"], rel=FLOAT32)
+
+
 def test_uneven_and_weighted_parts_give_the_general_form() -> None:
     sizes, weights = [8, 8, 3], [0.5, 0.2, 0.3]
     seen, _, expected = train(network(), [batches(sizes, seed) for seed in range(2)], weights=weights, say_parts=True)

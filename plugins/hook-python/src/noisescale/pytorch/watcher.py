@@ -168,10 +168,14 @@ class Watcher:
         Returns:
             The batch's mean loss, shape (), detached.
         """
+        if not self._accumulation.active:
+            loss = loss_fn(*batch)
+            (loss if self._scaler is None else self._scaler.scale(loss)).backward()
+            return loss.detach()
         rows = len(batch[0])
-        if per_example and self._accumulation.active and self._accumulation.signs is None and self._covered(rows):
+        if per_example and self._accumulation.signs is None and self._covered(rows):
             return self._backward_by_example(loss_fn, batch, rows)
-        split = chunks if self._accumulation.active and chunks >= 2 and rows >= 2 * chunks else 1
+        split = chunks if chunks >= 2 and rows >= 2 * chunks else 1
         self._accumulation.expects(split)
         total = torch.zeros(())
         for number, part in enumerate(zip(*(tensor.tensor_split(split) for tensor in batch), strict=True)):
@@ -291,7 +295,7 @@ class Watcher:
     def _measure_next(self) -> None:
         """Says whether the step that comes is measured, and whether with the Hessian."""
         self._hessian = None
-        self._accumulation.active = not self._off and self._cadence.measures(self._step)
+        self._accumulation.measure(not self._off and self._cadence.measures(self._step))
         due = self._hessian_every is not None and self._step >= self._next_hessian and self._accumulation.active
         if due and self._hessian_every is not None:
             self._next_hessian = self._step + self._hessian_every
