@@ -42,8 +42,8 @@ export function showAlerts({ main, trail, banner, signal }: View): void {
   });
 }
 
-function alertTable({ alerts }: AlertList): HTMLElement[] {
-  const lasting = alerts.filter((alert) => alert.ended_step === null).reverse();
+function alertTable({ alerts, lasting: older }: AlertList): HTMLElement[] {
+  const lasting = [...older, ...alerts.filter((alert) => alert.ended_step === null)].reverse();
   const past = alerts.filter((alert) => alert.ended_step !== null).reverse();
   const facts =
     alerts.length === 0

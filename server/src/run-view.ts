@@ -90,9 +90,12 @@ export class RunView {
     return this.#store.measuredFrontiers(declaration.project, declaration.group, declaration.unit);
   }
 
-  /** The latest, oldest first. */
+  /** The latest, and those before them that last; oldest first. */
   async alerts({ run }: RunRow): Promise<Alert[]> {
-    return (await this.#store.alerts({ run, limit: listedAlerts })).map(toWireAlert);
+    const query = { run, limit: listedAlerts };
+    const latest = await this.#store.alerts(query);
+    const lasting = await this.#store.standingAlertsBefore(latest[0]?.number ?? 0, query);
+    return [...lasting, ...latest].map(toWireAlert);
   }
 
   async detail(run: RunRow): Promise<RunDetail> {

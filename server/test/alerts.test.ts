@@ -225,6 +225,30 @@ test("a job that reports without end fills its own history, and no inbox", async
   expect(mirrored(collector)).toHaveLength(sentAlertLimit);
 });
 
+test("an alert that is not over is listed however many were raised after it, on its run too", async () => {
+  const collector = await start();
+  await post(collector, many(0, 500, 4));
+  const [lasting] = await alertsOf(collector);
+  expect(lasting).toMatchObject({ rule: "batch-too-large", ended_step: null });
+  const events = Array.from({ length: 120 }, (_, i) => ({
+    step: 10_000 * (i + 1),
+    time_ms: 1_790_000_000_000 + i,
+    kind: "dropped",
+    code: "not-finite",
+  }));
+  await collector.request("POST", "/v1/runs/a/events", { events });
+  const list = async (query: string) =>
+    alertListSchema.parse((await collector.request("GET", `/v1/alerts${query}`)).json<AlertList>());
+  const latest = await list("?run=a&project=p");
+  expect(latest.alerts.map(({ rule }) => rule)).toEqual(Array.from({ length: 100 }, () => "not-finite"));
+  expect(latest.lasting).toEqual([lasting]);
+  expect((await list("?limit=1000")).lasting).toEqual([]);
+  expect((await list("?after=5&limit=1")).lasting).toEqual([]);
+  expect((await list("?project=q")).lasting).toEqual([]);
+  const { alerts } = (await collector.request("GET", "/v1/runs/a")).json<RunDetail>();
+  expect(alerts).toEqual([lasting, ...latest.alerts]);
+});
+
 test("alerts are listed by run, project and number, and a bad query names its field", async () => {
   const collector = await start();
   await post(collector, many(0, 500, 4));

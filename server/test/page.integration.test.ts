@@ -57,6 +57,36 @@ describe("page of a collector", () => {
     expect(errors).toEqual([]);
   });
 
+  it("lists an alert that is not over first, however many came after it", async () => {
+    const collector = await startTestCollector({ config: { alerts: { uncalibrated: true } } });
+    await collector.request("PUT", "/v1/runs/a", { project: "p" });
+    const measurements = Array.from({ length: 500 }, (_, step) => {
+      const wobble = 1 + 0.1 * Math.sin(step);
+      return {
+        step,
+        time_ms: 1_790_000_000_000 + 100 * step,
+        small: { batch_size: 128, squared_norm: (1 / 256 + 1 / 128) * wobble, count: 8 },
+        big: { batch_size: 1024, squared_norm: (1 / 256 + 1 / 1024) * wobble },
+      };
+    });
+    await collector.request("POST", "/v1/runs/a/measurements", { measurements });
+    const events = Array.from({ length: 120 }, (_, i) => ({
+      step: 10_000 * (i + 1),
+      time_ms: 1_790_000_000_000 + i,
+      kind: "dropped",
+      code: "not-finite",
+    }));
+    await collector.request("POST", "/v1/runs/a/events", { events });
+    const { page, errors } = await open(collector, "/alerts");
+    await page.getByText("1 not over, 100 past").waitFor();
+    expect(await page.locator(".alert").first().textContent()).toContain("too large");
+    await page.goto(`${collector.collector.url}/runs/a`);
+    const first = page.locator(".alert").first();
+    await first.waitFor();
+    expect(await first.getAttribute("data-lasts")).toBe("true");
+    expect(errors).toEqual([]);
+  });
+
   it("sorts by a column, folds a group, and keeps the focus while it does", async () => {
     const collector = await startTestCollector();
     for (const [run, group, scale] of [

@@ -42,9 +42,11 @@ export const alertSchema = z.strictObject({
 });
 export type Alert = z.infer<typeof alertSchema>;
 
-/** Answer to `GET /v1/alerts`: oldest first. */
+/** Answer to `GET /v1/alerts`: each list oldest first. */
 export const alertListSchema = z.strictObject({
   alerts: z.array(alertSchema),
+  /** Raised before those and not over, the latest 1000; none where the query has `after`. */
+  lasting: z.array(alertSchema),
   /** Where alerts are sent to, by the names of the configuration, and how that goes. */
   webhooks: z.array(
     z.strictObject({

@@ -254,7 +254,7 @@ const paths: Json = {
       queryParameter("limit", "Alerts at most", { type: "integer", minimum: 1, maximum: 1000, default: 100 }),
     ],
     get: {
-      summary: "Alerts that were raised, oldest first",
+      summary: "Alerts that were raised, oldest first, and apart those before them that are not over",
       responses: { 200: json("Alerts, and the state of the webhooks", "AlertList"), 400: notUnderstood },
     },
   },

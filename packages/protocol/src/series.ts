@@ -86,7 +86,7 @@ export const runDetailSchema = runSummarySchema.extend({
       last_step: z.number(),
     }),
   ),
-  /** The latest 100, oldest first. */
+  /** The latest 100, and those before them that are not over; oldest first. */
   alerts: z.array(alertSchema),
 });
 export type RunDetail = z.infer<typeof runDetailSchema>;

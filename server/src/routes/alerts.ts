@@ -6,6 +6,9 @@ import { ProblemError } from "../problem.ts";
 import type { CollectorContext } from "./collector-context.ts";
 import { wholeNumber } from "./run-parameter.ts";
 
+/** Alerts of one answer. */
+const mostListed = 1000;
+
 export function alertRoutes({ store, webhooks }: CollectorContext): Router {
   const router = Router();
 
@@ -18,12 +21,16 @@ export function alertRoutes({ store, webhooks }: CollectorContext): Router {
         after === undefined
           ? undefined
           : wholeNumber(after, "after", { least: 0, most: Number.MAX_SAFE_INTEGER, otherwise: 0 }),
-      limit: wholeNumber(limit, "limit", { least: 1, most: 1000, otherwise: 100 }),
+      limit: wholeNumber(limit, "limit", { least: 1, most: mostListed, otherwise: 100 }),
     };
     const alerts: Alert[] = (await store.alerts(query)).map(toWireAlert);
+    // Who goes through the history in order has met them.
+    const before = query.after === undefined ? (alerts[0]?.number ?? 0) : 0;
+    const lasting = await store.standingAlertsBefore(before, { ...query, limit: mostListed });
     const backlogs = new Map((await store.webhookBacklogs()).map((backlog) => [backlog.webhook, backlog]));
     const answer: AlertList = {
       alerts,
+      lasting: lasting.map(toWireAlert),
       webhooks: [...webhooks.keys()].map((name) => {
         const { waiting = 0, failures = 0, refused = 0, message = null } = backlogs.get(name) ?? {};
         const state = refused > 0 ? "refused" : failures > 0 ? "retrying" : waiting > 0 ? "waiting" : "ok";

@@ -1,7 +1,7 @@
 import type { SQLOutputValue } from "node:sqlite";
 import { type RunDeclaration, runDeclarationSchema } from "@noisescale/protocol";
 import type { RunMeasurement } from "../run-measurement.ts";
-import type { AlertRow, FoldPosition, QueueRow, RunRow, RunState } from "./store.ts";
+import type { AlertRow, FoldPosition, ListedAlert, QueueRow, RunRow, RunState } from "./store.ts";
 
 export type Row = Record<string, SQLOutputValue>;
 
@@ -108,6 +108,19 @@ export function alertRow(row: Row): AlertRow {
     text: text(row["text"]),
     endedStep: maybe(row["ended_step"]),
     endedTimeMs: maybe(row["ended_time_ms"]),
+  };
+}
+
+/** Of alerts joined with their runs. */
+export const listedAlertColumns =
+  "alerts.*, runs.run AS run_name, runs.declaration ->> 'project' AS project, runs.declaration ->> 'name' AS name";
+
+export function listedAlert(row: Row): ListedAlert {
+  return {
+    ...alertRow(row),
+    run: text(row["run_name"]),
+    project: text(row["project"]),
+    name: row["name"] === null ? null : text(row["name"]),
   };
 }
 

@@ -17,7 +17,17 @@ import {
   readMeasuredFrontiers,
 } from "./sqlite-frontiers.ts";
 import { dueQueues } from "./sqlite-outbox.ts";
-import { alertRow, measurementRow, numbersOf, queueColumns, queueRow, runColumns, runRow } from "./sqlite-rows.ts";
+import {
+  alertRow,
+  listedAlert,
+  listedAlertColumns,
+  measurementRow,
+  numbersOf,
+  queueColumns,
+  queueRow,
+  runColumns,
+  runRow,
+} from "./sqlite-rows.ts";
 import { migrations } from "./sqlite-schema.ts";
 import { SqliteStatements } from "./sqlite-statements.ts";
 import { readSeriesRow, SqliteTransaction } from "./sqlite-transaction.ts";
@@ -147,9 +157,7 @@ export class SqliteStore implements Store {
 
   async alerts({ project, run, after, limit }: AlertQuery): Promise<readonly ListedAlert[]> {
     const rows = this.#read.all(
-      `SELECT alerts.*, runs.run AS run_name, runs.declaration ->> 'project' AS project,
-         runs.declaration ->> 'name' AS name
-       FROM alerts JOIN runs ON runs.id = alerts.run
+      `SELECT ${listedAlertColumns} FROM alerts JOIN runs ON runs.id = alerts.run
        WHERE (?1 IS NULL OR runs.declaration ->> 'project' = ?1) AND (?2 IS NULL OR runs.run = ?2) AND number > ?3
        ORDER BY number ${after === undefined ? "DESC" : "ASC"} LIMIT ?4`,
       project ?? null,
@@ -157,17 +165,34 @@ export class SqliteStore implements Store {
       after ?? 0,
       limit,
     );
-    const found = rows.map((row) => ({
-      ...alertRow(row),
-      run: row["run_name"] as string,
-      project: row["project"] as string,
-      name: row["name"] as string | null,
-    }));
+    const found = rows.map(listedAlert);
     return after === undefined ? found.reverse() : found;
   }
 
   async standingAlerts(): Promise<readonly AlertRow[]> {
-    return this.#read.all("SELECT * FROM alerts WHERE ended_step IS NULL ORDER BY number").map(alertRow);
+    return this.#read
+      .all("SELECT * FROM alerts INDEXED BY alerts_standing WHERE ended_step IS NULL ORDER BY number")
+      .map(alertRow);
+  }
+
+  async standingAlertsBefore(
+    number: number,
+    { project, run, limit }: Pick<AlertQuery, "project" | "run" | "limit">,
+  ): Promise<readonly ListedAlert[]> {
+    // Few stand: by number, the whole history would be gone through for them.
+    return this.#read
+      .all(
+        `SELECT ${listedAlertColumns} FROM alerts INDEXED BY alerts_standing JOIN runs ON runs.id = alerts.run
+         WHERE ended_step IS NULL AND (?1 IS NULL OR runs.declaration ->> 'project' = ?1)
+           AND (?2 IS NULL OR runs.run = ?2) AND number < ?3
+         ORDER BY number DESC LIMIT ?4`,
+        project ?? null,
+        run ?? null,
+        number,
+        limit,
+      )
+      .map(listedAlert)
+      .reverse();
   }
 
   async webhookBacklogs(): Promise<readonly WebhookBacklog[]> {

@@ -324,6 +324,11 @@ export interface Store {
   alerts(query: AlertQuery): Promise<readonly ListedAlert[]>;
   /** Of every run, those that last. */
   standingAlerts(): Promise<readonly AlertRow[]>;
+  /** Those that last and were raised before the one of a number, oldest first; the latest of them where they are more. */
+  standingAlertsBefore(
+    number: number,
+    query: Pick<AlertQuery, "project" | "run" | "limit">,
+  ): Promise<readonly ListedAlert[]>;
   /** Of those with a message left. */
   webhookBacklogs(): Promise<readonly WebhookBacklog[]>;
   /** Whether a message waits for the webhook whose time has come. */

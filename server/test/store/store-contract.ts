@@ -253,6 +253,13 @@ export function describeStore(name: string, harness: () => { open(): Promise<Sto
         expect(await numbers({ after: first }, 1)).toEqual([second]);
         expect(await numbers({}, 2)).toEqual([second, third]);
         expect((await store.standingAlerts()).map(({ number }) => number)).toEqual([first, third]);
+        const standing = async (before: number, query: Omit<AlertQuery, "limit" | "after">, limit = 9) =>
+          (await store.standingAlertsBefore(before, { ...query, limit })).map(({ number }) => number);
+        expect(await standing(third + 1, {})).toEqual([first, third]);
+        expect(await standing(third + 1, {}, 1)).toEqual([third]);
+        expect(await standing(third, {})).toEqual([first]);
+        expect(await standing(third + 1, { project: "q" })).toEqual([third]);
+        expect(await standing(third + 1, { run: "a" })).toEqual([first]);
         await store.close();
       });
 
