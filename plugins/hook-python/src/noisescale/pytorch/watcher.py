@@ -15,6 +15,7 @@ from noisescale.cadence import Cadence
 from noisescale.exchange import Exchange, RankSums
 from noisescale.measurements import measurement_of
 from noisescale.pytorch.accumulation import Accumulation, PartsChangedError, Squares
+from noisescale.pytorch.draws import parts_of_rows
 from noisescale.pytorch.layers import grouped_by_layer
 from noisescale.pytorch.per_example import ExampleSquares, NotCoveredError
 from noisescale.pytorch.processes import Processes
@@ -150,6 +151,7 @@ class Watcher:
         batch: Sequence[torch.Tensor],
         *,
         chunks: int = 4,
+        groups: Sequence[int] | torch.Tensor | None = None,
         per_example: bool = False,
     ) -> torch.Tensor:
         """Takes the place of `loss_fn(*batch).backward()` where a step has one batch: a measured step splits it.
@@ -161,6 +163,9 @@ class Watcher:
             loss_fn: Gives the mean loss, shape (), of the examples in its arguments.
             batch: Tensors with one row an example.
             chunks: K; a batch of fewer than 2K rows is not split.
+            groups: Which draw each row is of, [rows], integers, where rows are not independent: the environment that a
+                time step comes from, the document of a passage. Rows of one group stay in one part, K is `chunks` or
+                the number of groups if that is smaller, and units are rows.
             per_example: The examples are the parts: their squares are read from what goes in and out of each layer, and
                 the batch is not split. Where some layer is not covered, it is named, and chunks are the parts. So they
                 are where the Hessian is due.
@@ -173,12 +178,17 @@ class Watcher:
             (loss if self._scaler is None else self._scaler.scale(loss)).backward()
             return loss.detach()
         rows = len(batch[0])
+        if groups is not None and len(groups) != rows:
+            raise ValueError(f"groups names {len(groups)} rows, the batch has {rows}: give one integer a row")
+        if groups is not None and per_example:
+            raise ValueError("per_example takes every row as a draw of its own: leave it out where groups are given")
         if per_example and self._accumulation.signs is None and self._covered(rows):
             return self._backward_by_example(loss_fn, batch, rows)
-        split = chunks if chunks >= 2 and rows >= 2 * chunks else 1
+        parts = self._split(batch, chunks, groups)
+        split = len(parts)
         self._accumulation.expects(split)
         total = torch.zeros(())
-        for number, part in enumerate(zip(*(tensor.tensor_split(split) for tensor in batch), strict=True)):
+        for number, part in enumerate(parts):
             if number == split - 1:
                 self.hessian(loss_fn, part)
             share = len(part[0]) / rows
@@ -188,6 +198,14 @@ class Watcher:
             scaled.backward()
             total = total.to(loss.device) + loss.detach() * share
         return total
+
+    def _split(
+        self, batch: Sequence[torch.Tensor], chunks: int, groups: Sequence[int] | torch.Tensor | None
+    ) -> list[tuple[torch.Tensor, ...]]:
+        if groups is not None:
+            return [tuple(tensor[rows.to(tensor.device)] for tensor in batch) for rows in parts_of_rows(groups, chunks)]
+        split = chunks if chunks >= 2 and len(batch[0]) >= 2 * chunks else 1
+        return list(zip(*(tensor.tensor_split(split) for tensor in batch), strict=True))
 
     def hessian(self, loss_fn: Callable[..., torch.Tensor], batch: Sequence[torch.Tensor]) -> None:
         """Multiplies the gradients of the parts so far with the Hessian of a loss, for B_noise; where it is due.
