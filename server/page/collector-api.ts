@@ -56,22 +56,23 @@ export function fetchRunFrontier(run: string, signal: AbortSignal): Promise<RunF
   return read(runAddress(run, "/frontier"), signal);
 }
 
-export function fetchGroupFrontier(
+/** Fits the group's frontier; the collector keeps it as a basis of the runs' recommendations. */
+export function fitGroupFrontier(
   group: string,
   target: string,
   project: string,
   signal: AbortSignal,
 ): Promise<GroupFrontierAnswer> {
   const query = new URLSearchParams({ target, project });
-  return read(`/v1/groups/${encodeURIComponent(group)}/frontier?${query}`, signal);
+  return read(`/v1/groups/${encodeURIComponent(group)}/frontier?${query}`, signal, "PUT");
 }
 
 /**
  * @throws RefusedError where the collector refuses
  * @throws TypeError where it does not answer
  */
-async function read<Answer>(address: string, signal: AbortSignal): Promise<Answer> {
-  const response = await fetch(address, { signal, headers: { accept: "application/json" } });
+async function read<Answer>(address: string, signal: AbortSignal, method: "GET" | "PUT" = "GET"): Promise<Answer> {
+  const response = await fetch(address, { method, signal, headers: { accept: "application/json" } });
   if (response.ok) return response.json() as Promise<Answer>;
   const problem = (await response.json().catch(() => undefined)) as Problem | undefined;
   throw new RefusedError(

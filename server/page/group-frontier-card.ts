@@ -13,7 +13,7 @@ import {
 import { Chart, type PanelChart, updateChart } from "@noisescale/charts/chart";
 import type { GroupFrontierAnswer } from "@noisescale/protocol";
 import { criticalBatchSizePowerLaw } from "@noisescale/statistics";
-import { fetchGroupFrontier, fetchRunFrontier, RefusedError } from "./collector-api.ts";
+import { fetchRunFrontier, fitGroupFrontier, RefusedError } from "./collector-api.ts";
 import { element, setText } from "./element.ts";
 import { fontsLoaded } from "./fonts.ts";
 import { runPath } from "./place.ts";
@@ -89,7 +89,7 @@ export class GroupFrontierCard {
     if (target === "" || this.#project === undefined) return;
     this.#button.disabled = true;
     try {
-      const answer = await fetchGroupFrontier(this.#group, target, this.#project, this.#signal);
+      const answer = await fitGroupFrontier(this.#group, target, this.#project, this.#signal);
       this.#fitted.set(answer.target, answer);
       this.#refusal.hidden = true;
       this.#show(answer);

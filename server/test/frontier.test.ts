@@ -31,8 +31,9 @@ async function addSweep(collector: TestCollector, plan: Partial<SweepRunPlan> = 
   }
 }
 
-const frontierOf = async ({ request }: TestCollector, query: string, group = "sweep") =>
-  request("GET", `/v1/groups/${group}/frontier?${query}`);
+const frontierOf = async ({ request }: TestCollector, query: string, group = "sweep", method = "GET") =>
+  request(method, `/v1/groups/${group}/frontier?${query}`);
+const keptFrontierOf = (collector: TestCollector, query: string) => frontierOf(collector, query, "sweep", "PUT");
 const asked = (text: string): string => `target=${encodeURIComponent(text)}`;
 
 test("a group's frontier is fitted to the interpolated first crossings of an evaluation", async () => {
@@ -164,12 +165,15 @@ test("a query that is not understood says what it must be, and which project is 
   expect((await frontierOf(collector, `${asked(evaluated)}&project=neither`)).status).toBe(404);
 });
 
-test("a fitted frontier is the basis of the group's recommendations while their loss is near its target", async () => {
+test("a kept frontier is the basis of the group's recommendations while their loss is near its target; asking for one changes nothing", async () => {
   const collector = await startTestCollector();
   await addSweep(collector, { progress: 58 });
   const before = await collector.snapshot("b512");
   expect(before.recommendation).toMatchObject({ basis: "b_simple", target: null, calibrated: false });
-  const fitted = groupFrontierSchema.parse((await frontierOf(collector, asked(evaluated))).json());
+  expect((await frontierOf(collector, asked(evaluated))).status).toBe(200);
+  expect(await collector.snapshot("b512")).toEqual(before);
+  expect((await collector.request("GET", "/v1/runs/b512/frontier")).json<RunFrontierAnswer>().fitted).toEqual([]);
+  const fitted = groupFrontierSchema.parse((await keptFrontierOf(collector, asked(evaluated))).json());
   const { recommendation, efficiency, b_simple } = await collector.snapshot("b512");
   const critical = fitted.frontier.critical_batch_size;
   expect(recommendation).toMatchObject({
@@ -198,6 +202,8 @@ test("a fitted frontier is the basis of the group's recommendations while their 
   // Where the runs give none any more, it is no basis any more.
   for (const batchSize of [8, 32, 128]) await collector.request("DELETE", `/v1/runs/b${batchSize}`);
   expect((await frontierOf(collector, asked(evaluated))).status).toBe(422);
+  expect((await collector.snapshot("b512")).recommendation.basis).toBe("frontier");
+  expect((await keptFrontierOf(collector, asked(evaluated))).status).toBe(422);
   expect((await collector.snapshot("b512")).recommendation.basis).toBe("b_simple");
 });
 

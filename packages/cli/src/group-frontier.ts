@@ -38,7 +38,7 @@ export function groupFrontierRequest(arguments_: CommandArguments): GroupFrontie
   return { collector, group, project, targets, calibrates };
 }
 
-/** Asks for each target's frontier. @throws CommandError where the collector does not answer, or refuses the group itself */
+/** Has each target's frontier fitted and kept. @throws CommandError where the collector does not answer, or refuses the group itself */
 export async function askGroupFrontiers(request: GroupFrontierRequest): Promise<readonly TargetAnswer[]> {
   const answers: TargetAnswer[] = [];
   for (const target of request.targets) {
@@ -47,7 +47,7 @@ export async function askGroupFrontiers(request: GroupFrontierRequest): Promise<
       ...(request.project === undefined ? {} : { project: request.project }),
     });
     const path = `/v1/groups/${encodeURIComponent(request.group)}/frontier?${query}`;
-    const { status, body, text } = await askCollector(request.collector, path);
+    const { status, body, text } = await askCollector(request.collector, path, { method: "PUT" });
     if (status === 200) answers.push({ target, answer: parsedAnswer(groupFrontierSchema, body, request.collector) });
     else if (status === 422) answers.push({ target, reason: problemText(body, text) });
     else throw new CommandError(`${request.collector} answered ${status}: ${problemText(body, text)}`);

@@ -73,7 +73,7 @@ export const fittedFrontierSchema = z.strictObject({
 });
 export type FittedFrontierAnswer = z.infer<typeof fittedFrontierSchema>;
 
-/** Answer to `GET /v1/groups/{group}/frontier`. */
+/** Answer to `GET` and `PUT` of `/v1/groups/{group}/frontier`. */
 export const groupFrontierSchema = z.strictObject({
   project: identifierSchema,
   group: identifierSchema,

@@ -39,6 +39,12 @@ const queryParameter = (name: string, description: string, schema: Json, require
 const attempt: Json = { type: "integer", minimum: 0, default: 0 };
 const unknownRun = problem("No such run: declare it with PUT /v1/runs/{run}");
 const notUnderstood = problem("The request is not understood: `errors` names each field and the reason");
+const groupFrontierAnswers: Json = {
+  200: json("The fitted frontier, and what each run gave", "GroupFrontier"),
+  400: notUnderstood,
+  404: problem("No run is in a group by this name"),
+  422: problem("These runs give no frontier: `detail` says why, `errors` what was wrong with each run"),
+};
 const tooLarge = problem("The body is larger than the collector takes: send fewer records at a time");
 const wrongContentType = problem("Writes need application/json or application/x-ndjson");
 
@@ -211,13 +217,13 @@ const paths: Json = {
       queryParameter("project", "Needed where several projects have a group by this name", { type: "string" }),
     ],
     get: {
-      summary: "Fit the frontier of the group's runs at a target, and keep it as a basis of their recommendations",
-      responses: {
-        200: json("The fitted frontier, and what each run gave", "GroupFrontier"),
-        400: notUnderstood,
-        404: problem("No run is in a group by this name"),
-        422: problem("These runs give no frontier: `detail` says why, `errors` what was wrong with each run"),
-      },
+      summary: "The frontier fitted to the group's runs at a target; nothing is kept",
+      responses: groupFrontierAnswers,
+    },
+    put: {
+      summary:
+        "Fit it, and keep it as a basis of the runs' recommendations, of the latest 64 targets; what was kept goes where they give none",
+      responses: groupFrontierAnswers,
     },
   },
   "/v1/projects/{project}/calibration": {

@@ -22,7 +22,7 @@ export class Calibrations {
    * @throws ProblemError as `GroupFrontiers.fit` does, and 422 where the runs show no noise scale at enough batch sizes
    */
   async make(project: string, group: string, target: FrontierTarget): Promise<CalibrationAnswer> {
-    const { answer: fitted, used } = await this.#frontiers.fit(group, target, project);
+    const { answer: fitted, used } = await this.#frontiers.keep(group, target, project);
     const runs: CalibrationRun[] = [];
     for (const crossing of used) {
       runs.push(await this.#readRun(crossing));

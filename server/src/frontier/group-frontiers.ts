@@ -27,13 +27,21 @@ export class GroupFrontiers {
   }
 
   /**
-   * Fits the frontier of a group's runs at a target, and keeps it for their recommendations; what was kept there before
-   * goes where the runs give none any more.
+   * Fits the frontier of a group's runs at a target.
    *
    * @param project - undefined: the only one that has a group by this name
    * @throws ProblemError 404 where there is no such group, 400 where several projects have one, 422 where nothing can be fitted
    */
   async fit(group: string, target: FrontierTarget, project: string | undefined): Promise<FittedGroup> {
+    return this.#fit(group, target, await this.#runsOf(group, project));
+  }
+
+  /**
+   * Fits it and keeps it for the runs' recommendations; what was kept there before goes where the runs give none any more.
+   *
+   * @throws ProblemError as `fit` does
+   */
+  async keep(group: string, target: FrontierTarget, project: string | undefined): Promise<FittedGroup> {
     const runs = await this.#runsOf(group, project);
     const own = (runs[0] as RunRow).declaration;
     try {

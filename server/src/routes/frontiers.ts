@@ -6,7 +6,8 @@ import {
   parseFrontierTarget,
   type RunFrontierAnswer,
 } from "@noisescale/protocol";
-import { Router } from "express";
+import { type Request, Router } from "express";
+import type { GroupFrontiers } from "../frontier/group-frontiers.ts";
 import { notUnderstood, ProblemError } from "../problem.ts";
 import { bodyOf, jsonBody } from "../request-body.ts";
 import type { CollectorContext } from "./collector-context.ts";
@@ -30,17 +31,16 @@ export function frontierRoutes(context: CollectorContext): Router {
     response.json(answer);
   });
 
-  router.get("/v1/groups/:group/frontier", async (request, response) => {
-    const group = name("group", request.params["group"], "The address");
-    const { target, project } = request.query;
-    const { answer } = await frontiers.fit(
-      group,
-      targetOf(target, "The query"),
-      project === undefined ? undefined : name("project", project, "The query"),
-    );
-    await changed(answer.project, answer.group);
-    response.json(answer);
-  });
+  router
+    .route("/v1/groups/:group/frontier")
+    .get(async (request, response) => {
+      response.json((await frontiers.fit(...askedFrontier(request))).answer);
+    })
+    .put(async (request, response) => {
+      const { answer } = await frontiers.keep(...askedFrontier(request));
+      await changed(answer.project, answer.group);
+      response.json(answer);
+    });
 
   router.get("/v1/projects/:project/calibration", async (request, response) => {
     const project = name("project", request.params["project"], "The address");
@@ -79,6 +79,16 @@ export function frontierRoutes(context: CollectorContext): Router {
   };
 
   return router;
+}
+
+function askedFrontier(request: Request): Parameters<GroupFrontiers["fit"]> {
+  const group = name("group", request.params["group"], "The address");
+  const { target, project } = request.query;
+  return [
+    group,
+    targetOf(target, "The query"),
+    project === undefined ? undefined : name("project", project, "The query"),
+  ];
 }
 
 function noCalibration(project: string): ProblemError {

@@ -101,6 +101,9 @@ export function readCalibration(sql: SqliteStatements, project: string): Calibra
   return row === undefined ? undefined : (JSON.parse(row["answer"] as string) as CalibrationAnswer);
 }
 
+/** Targets of a group that are kept. */
+const keptTargets = 64;
+
 export function writeGroupFrontier(sql: SqliteStatements, answer: GroupFrontierAnswer): void {
   sql.run(
     "INSERT OR REPLACE INTO group_frontiers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -113,6 +116,14 @@ export function writeGroupFrontier(sql: SqliteStatements, answer: GroupFrontierA
     answer.frontier.critical_batch_size_low,
     answer.frontier.critical_batch_size_high,
     JSON.stringify(answer),
+  );
+  sql.run(
+    `DELETE FROM group_frontiers WHERE project = ?1 AND group_name = ?2 AND target IN (
+       SELECT target FROM group_frontiers WHERE project = ?1 AND group_name = ?2 AND target <> ?3
+       ORDER BY answer ->> 'time_ms' DESC LIMIT -1 OFFSET ${keptTargets - 1})`,
+    answer.project,
+    answer.group,
+    answer.target,
   );
 }
 

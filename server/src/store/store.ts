@@ -223,7 +223,7 @@ export interface StoreTransaction {
   insertEvents(runId: number, attempt: number, events: readonly RunEvent[]): Promise<readonly RunEvent[]>;
 
   measuredFrontiers(project: string, group: string | undefined, unit: Unit): Promise<MeasuredFrontiers>;
-  /** Replaces what the group has at this target. */
+  /** Replaces what the group has at this target. Of a group's targets beyond 64 the one fitted longest ago goes. */
   putGroupFrontier(answer: GroupFrontierAnswer): Promise<void>;
   deleteGroupFrontier(project: string, group: string, target: string): Promise<void>;
   /** Replaces the project's calibration. */

@@ -591,7 +591,17 @@ export function describeStore(name: string, harness: () => { open(): Promise<Sto
             calibration: undefined,
             frontiers: [],
           });
+          for (let target = 1; target <= 66; target += 1) {
+            await transaction.putGroupFrontier({ ...frontier(`loss<=${target}`, 1, 100), time_ms: target });
+          }
+          // Fitted anew, it is the latest.
+          await transaction.putGroupFrontier({ ...frontier("loss<=3", 1, 100), time_ms: 67 });
+          await transaction.putGroupFrontier({ ...frontier("loss<=67", 1, 100), time_ms: 68 });
         });
+        const kept = (await again.groupFrontiers("p", "g")).map(({ target }) => target);
+        expect(kept).toHaveLength(64);
+        expect(kept).toEqual(expect.arrayContaining(["loss<=3", "loss<=67", "loss<=66"]));
+        for (const gone of ["accuracy>=0.9", "loss<=1", "loss<=2", "loss<=4"]) expect(kept).not.toContain(gone);
         await again.close();
       });
     });
