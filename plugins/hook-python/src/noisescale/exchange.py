@@ -40,7 +40,7 @@ class RankSums(NamedTuple):
         step: Number of the optimizer step.
         dropped: Code of the event, where the step is left out.
         time_ms: Unix epoch.
-        learning_rate: Of the optimizer's first group.
+        learning_rate: Of the optimizer's first group; None where it is not known.
         parts, units, weight, squared_weight, variance: As in `PartSums`.
         small: Σ_k |h_k|² by layer [gradient²].
         big: This process's share of |Σ h|² by layer, such that the shares add up [gradient²].
@@ -53,7 +53,7 @@ class RankSums(NamedTuple):
     step: int
     dropped: EventCode | None
     time_ms: float = 0.0
-    learning_rate: float = 0.0
+    learning_rate: float | None = None
     parts: int = 0
     units: float = 0.0
     weight: float = 0.0

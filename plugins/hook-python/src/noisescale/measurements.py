@@ -23,8 +23,9 @@ def measurement_of(sums: RankSums, layers: Sequence[str] | None) -> Measurement:
         "units": sums.units,
         "small": small,
         "big": big,
-        "learning_rate": sums.learning_rate,
     }
+    if sums.learning_rate is not None:
+        measurement["learning_rate"] = sums.learning_rate
     if sums.loss is not None and math.isfinite(sums.loss):
         measurement["loss"] = sums.loss
     if sums.metric is not None:

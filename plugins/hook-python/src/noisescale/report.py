@@ -17,6 +17,7 @@ EventCode = Literal[
     "lbfgs",
     "not-covered",
     "not-finite",
+    "not-one-gradient",
     "one-part",
     "parts-changed",
     "part-sizes",
@@ -37,6 +38,10 @@ _SAID = {
     "hook-failed": "the hook failed and measures no further; the training goes on as it would without it",
     "lbfgs": "LBFGS runs many backward passes a step, which are no parts of one batch: nothing is measured",
     "not-covered": "the squares of each example's gradient cannot be read, parts of the batch are taken instead",
+    "not-one-gradient": (
+        "the squares of the parts and that of their mean are of different gradients, and nothing is measured: both "
+        "must be read before clipping and before anything else that changes gradients"
+    ),
     "one-part": (
         "each step has a single part, which says nothing about the noise: accumulate over two or more micro-batches, "
         "or split the batch"

@@ -1,0 +1,99 @@
+"""Opens the run of a JAX training."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
+
+import jax
+
+from noisescale.batch_size_control import BatchSizeChange, BatchSizeControl, BatchSizeLimits
+from noisescale.jax.watcher import Watcher
+from noisescale.recommendations import Recommendations
+from noisescale.run_report import GivenSink, run_report, switched_on
+from noisescale.user_runs import OwnLog
+from noisescale.wire import RunDeclaration
+
+# Processes that train together must run the same program at each step: a choice by time could differ.
+_EVERY_OF_SEVERAL = 10
+
+
+def watch(
+    *,
+    run: str | None = None,
+    project: str | None = None,
+    sink: GivenSink = None,
+    every: int | None = None,
+    layers: bool = False,
+    hessian_every: int | None = None,
+    unit: Literal["example", "token", "timestep"] = "example",
+    optimizer: Literal["sgd", "adam", "other"] = "other",
+    declaration: RunDeclaration | None = None,
+    on_recommendation: Callable[[BatchSizeChange], object] | None = None,
+    batch_size_limits: BatchSizeLimits | None = None,
+    first_step: int = 0,
+    spool_directory: str | os.PathLike[str] | None = None,
+    user_runs: bool = True,
+    enabled: bool = True,
+) -> Watcher:
+    """Makes what says which steps are measured, and takes their numbers. With several processes, the first one sends.
+
+    Args:
+        run: Name of the run; `NOISESCALE_RUN`, else the project with the time.
+        project: `NOISESCALE_PROJECT`, else the script's name.
+        sink: The collector's address, a path (NDJSON) or a function; `NOISESCALE_URL`, else this machine's collector.
+        every: A step in so many is measured; where it is left out, so many that it costs about 1 % (with several
+            processes, 10).
+        layers: Squares of each layer too: of the parameters whose paths differ in the last word alone.
+        hessian_every: A step in so many has B_noise measured too, by `grad_parts`.
+        unit: What the parts' sizes count.
+        optimizer: Its kind, by which the collector knows how the learning rate scales.
+        declaration: The rest of what the collector is told: name, group, trackers, batch limits, tags.
+        on_recommendation: Called by `record` when the batch size should change; for a single process.
+        batch_size_limits: How far and how often it may.
+        first_step: Number of the first step of a training that was resumed.
+        spool_directory: Where records wait while the collector is away; `.noisescale/spool`.
+        user_runs: False leaves alone the runs of MLflow, W&B and TensorBoard that the training logs to.
+        enabled: False, or `NOISESCALE_DISABLED=1`, measures and sends nothing.
+
+    Raises:
+        ValueError: Naming the option that is wrong.
+    """
+    if every is not None and every < 1:
+        raise ValueError(f"every={every}: must be 1 or more")
+    if hessian_every is not None and hessian_every < 1:
+        raise ValueError(f"hessian_every={hessian_every}: must be 1 or more")
+    several, first = jax.process_count() > 1, jax.process_index() == 0
+    if on_recommendation is not None and several:
+        raise ValueError("on_recommendation: is for a single process")
+    on = switched_on(enabled)
+    report = run_report(
+        run=run,
+        project=project,
+        sink=sink,
+        unit=unit,
+        optimizer=optimizer,
+        declaration=declaration,
+        spool_directory=spool_directory,
+        user_runs=user_runs,
+        follows=on_recommendation is not None,
+        sends=on and first,
+        says=first,
+    )
+    recommendations = None
+    if on_recommendation is not None:
+        limits = batch_size_limits or BatchSizeLimits()
+        if limits.min_accumulation is None:
+            limits = replace(limits, min_accumulation=2)
+        declared = optimizer if declaration is None else declaration.get("optimizer", optimizer)
+        recommendations = Recommendations(on_recommendation, BatchSizeControl(limits, declared), report, 1)
+    return Watcher(
+        report,
+        every=_EVERY_OF_SEVERAL if every is None and several else every,
+        layers=layers,
+        hessian_every=hessian_every,
+        first_step=first_step,
+        recommendations=recommendations,
+        own_log=OwnLog() if user_runs and first else None,
+        enabled=on,
+    )
