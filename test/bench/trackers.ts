@@ -1,7 +1,7 @@
 // Points a second that each plugin pushes, beside the tracker's own client pushing the same ones to the same server: MLflow and
 // trackio to their own servers, W&B to the test server, TensorBoard to files. Interleaved, the median of the rounds.
 //
-//   node --conditions=@noisescale/source test/bench/trackers.ts [rounds]
+//   node --conditions=@noisescale/source test/bench/trackers.ts [rounds] [sets of points in a delivery]
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,9 +18,9 @@ import { PythonProcess } from "../tools/python-process.ts";
 
 const steps = 2000;
 const metrics = 9;
-/** What the collector sends in one go at most while a tracker has fallen behind [sets of points]. */
-const setsOfDelivery = 64;
 const rounds = Number(process.argv[2] ?? 3);
+/** By default what the collector sends in one go at most while a tracker has fallen behind [sets of points]. */
+const setsOfDelivery = Number(process.argv[3] ?? 64);
 
 const folder = await mkdtemp(join(tmpdir(), "noisescale-bench-"));
 const script = new URL("tracker_clients.py", import.meta.url);
@@ -94,7 +94,10 @@ const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 
 try {
-  console.log(`${steps * metrics} points, ${rounds} rounds; points a second, plugin and own client, and their ratio`);
+  console.log(
+    `${steps * metrics} points in deliveries of ${setsOfDelivery * metrics}, ${rounds} rounds; ` +
+      "points a second, plugin and own client, and their ratio",
+  );
   for (const { name, tracker, own } of contests) {
     const [ours, theirs]: [number[], number[]] = [[], []];
     for (let round = 0; round < rounds; round += 1) {
