@@ -1,142 +1,167 @@
-"""CPU time of watched steps over plain ones, in turns on one thread: quartiles of the ratio.
+"""CPU time of watched steps over plain ones, on one thread, in turns: what the PyTorch hook costs.
 
 PYTHONPATH=plugins/hook-python/src .cache/venv-python-hook/bin/python test/bench/hook_python.py [mlp] [cnn] [gpt]
 
-measured      every step measured, gradients accumulated over 8 parts
-as chosen     the default: watched until `every` is chosen, then rounds of `every` steps, one of which is measured
-per example   every step measured, the batch in one piece, over plain steps of that kind
+Each kind of step has a copy of the model. A turn runs one step of each kind, in an order that rotates, and gives the
+ratios to its own plain step. The table has their median, the interval that holds the median of their distribution with
+95 % (by order statistics), and their quartiles.
+
+accumulation   the batch in K = 8 parts
+DDP            two processes (gloo), a batch each in one piece; of the first one's CPU time
+per example    `watcher.backward(..., per_example=True)`, over a batch in one piece
+every step     all steps measured
+not measured   steps that the cadence leaves out
+default        one step in `every` measured, as the hook chose from its first 40 steps; of each turn
+               ((every − 1)·not measured + every step)/(every·plain)
 """
 
+import copy
+import math
+import os
 import statistics
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import noisescale
 import torch
-from torch import nn
+from hook_python_models import CASES, Case
+from hook_python_others import others
+from torch import distributed, nn
+from torch.nn.functional import cross_entropy
+from torch.nn.parallel import DistributedDataParallel
 
-PARTS, ROUNDS = 8, 15
+PARTS, NEVER = 8, 10**9
+# Turns of the hook's rows, and of those beside the others.
+TURNS = {"mlp": (400, 15), "cnn": (60, 7), "gpt": (16, 7)}
 
-
-class Gpt(nn.Module):
-    """Four layers of width 256 over 256 tokens."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.words, self.places = nn.Embedding(1000, 256), nn.Embedding(256, 256)
-        self.layers = nn.ModuleList(Layer() for _ in range(4))
-        self.norm, self.head = nn.LayerNorm(256), nn.Linear(256, 1000, bias=False)
-
-    def forward(self, words: torch.Tensor) -> torch.Tensor:
-        x = self.words(words) + self.places(torch.arange(words.shape[1]).expand_as(words))
-        for layer in self.layers:
-            x = layer(x)
-        return self.head(self.norm(x)).transpose(1, 2)
+Step = Callable[[], object]
+Kinds = Mapping[str, Step]
 
 
-class Layer(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.norms = nn.ModuleList(nn.LayerNorm(256) for _ in range(2))
-        self.qkv, self.out = nn.Linear(256, 768), nn.Linear(256, 256)
-        self.up, self.down = nn.Linear(256, 1024), nn.Linear(1024, 256)
+def accumulated(case: Case, model: nn.Module, optimizer: torch.optim.Optimizer, _: noisescale.Watcher | None) -> Step:
+    def step() -> None:
+        optimizer.zero_grad()
+        for x, y in zip(case.inputs.chunk(PARTS), case.labels.chunk(PARTS), strict=True):
+            (cross_entropy(model(x), y) / PARTS).backward()
+        optimizer.step()
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        heads = [part.unflatten(2, (4, 64)).transpose(1, 2) for part in self.qkv(self.norms[0](x)).chunk(3, dim=2)]
-        seen = nn.functional.scaled_dot_product_attention(*heads, is_causal=True)
-        x = x + self.out(seen.transpose(1, 2).flatten(2))
-        return x + self.down(nn.functional.gelu(self.up(self.norms[1](x))))
+    return step
 
 
-def mlp() -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
-    layers = nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10)
-    return nn.Sequential(*layers), torch.randn(256, 784), torch.randint(0, 10, (256,))
+def whole(case: Case, model: nn.Module, optimizer: torch.optim.Optimizer, _: noisescale.Watcher | None) -> Step:
+    def step() -> None:
+        optimizer.zero_grad()
+        cross_entropy(model(case.inputs), case.labels).backward()
+        optimizer.step()
+
+    return step
 
 
-def cnn() -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
-    layers = nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()
-    model = nn.Sequential(*layers, nn.Linear(9216, 128), nn.ReLU(), nn.Linear(128, 10))
-    return model, torch.randn(256, 1, 28, 28), torch.randint(0, 10, (256,))
+def per_example(
+    case: Case, model: nn.Module, optimizer: torch.optim.Optimizer, watcher: noisescale.Watcher | None
+) -> Step:
+    if watcher is None:
+        return whole(case, model, optimizer, None)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        watcher.backward(lambda x, y: cross_entropy(model(x), y), (case.inputs, case.labels), per_example=True)
+        optimizer.step()
+
+    return step
 
 
-def gpt() -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
-    words = torch.randint(0, 1000, (16, 257))
-    return Gpt(), words[:, :-1], words[:, 1:]
+def kinds(
+    case: Case, make: Callable[..., Step], micro_batch: float, wrap: Callable[[nn.Module], nn.Module] = lambda m: m
+) -> tuple[dict[str, Step], int]:
+    """Plain steps, measured ones and those that are left out; and how often the hook measures by itself."""
+
+    def watched(every: int | None) -> tuple[Step, noisescale.Watcher | None]:
+        model = wrap(copy.deepcopy(case.model))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.001)
+        watcher = None
+        if every != 0:
+            watcher = noisescale.watch(model, optimizer, micro_batch=micro_batch, every=every, sink=lambda _: None)
+        return make(case, model, optimizer, watcher), watcher
+
+    choosing, watcher = watched(None)
+    for _ in range(51 if distributed.is_initialized() else 40):
+        choosing()
+    assert watcher is not None
+    every = watcher.every
+    watcher.detach()
+    return {"plain": watched(0)[0], "not measured": watched(NEVER)[0], "every step": watched(1)[0]}, every
 
 
-def seconds(step: Callable[[], object], steps: int) -> float:
-    start = time.process_time()
-    for _ in range(steps):
+def turns(steps: Kinds, count: int) -> list[dict[str, float]]:
+    """CPU seconds of each kind in each turn."""
+    for step in steps.values():
         step()
-    return time.process_time() - start
+        step()
+    names = list(steps)
+    seen = []
+    for turn in range(count):
+        seconds = {}
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            start = time.process_time()
+            steps[name]()
+            seconds[name] = time.process_time() - start
+        seen.append(seconds)
+    return seen
 
 
-def bench(name: str, make: Callable[[], tuple[nn.Module, torch.Tensor, torch.Tensor]]) -> None:
-    model, inputs, labels = make()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.001)
-
-    def loss_fn(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return nn.functional.cross_entropy(model(x), y)
-
-    def accumulated() -> None:
-        optimizer.zero_grad()
-        for x, y in zip(inputs.chunk(PARTS), labels.chunk(PARTS), strict=True):
-            (loss_fn(x, y) / PARTS).backward()
-        optimizer.step()
-
-    def whole() -> None:
-        optimizer.zero_grad()
-        loss_fn(inputs, labels).backward()
-        optimizer.step()
-
-    def watch(every: int | None) -> noisescale.Watcher:
-        return noisescale.watch(model, optimizer, micro_batch=len(inputs) / PARTS, every=every, sink=lambda _: None)
-
-    def by_example(watcher: noisescale.Watcher) -> Callable[[], None]:
-        def step() -> None:
-            optimizer.zero_grad()
-            watcher.backward(loss_fn, (inputs, labels), per_example=True)
-            optimizer.step()
-
-        return step
-
-    def compare(
-        kind: str,
-        plain: Callable[[], None],
-        watched: Callable[[], tuple[noisescale.Watcher, Callable[[], None]]],
-        steps: int,
-    ) -> None:
-        ratios = []
-        for _ in range(ROUNDS):
-            before = seconds(plain, steps)
-            watcher, step = watched()
-            # The first step finds out how many parts there are.
-            step()
-            seen = seconds(step, steps)
-            watcher.detach()
-            ratios.append(seen / ((before + seconds(plain, steps)) / 2))
-        low, middle, high = statistics.quantiles(ratios, n=4)
-        print(f"{name}: {kind} {middle:.3f} ({low:.3f} to {high:.3f}), {steps} steps a round", flush=True)
-
-    def measured() -> tuple[noisescale.Watcher, Callable[[], None]]:
-        return watch(1), accumulated
-
-    def examples() -> tuple[noisescale.Watcher, Callable[[], None]]:
-        watcher = watch(1)
-        return watcher, by_example(watcher)
-
-    seconds(accumulated, 3)
-    compare("measured", accumulated, measured, 5)
-    compare("per example", whole, examples, 5)
-    choosing = watch(None)
-    seconds(accumulated, 41)
-    every = choosing.every
-    choosing.detach()
-    compare(f"as chosen, a step in {every},", accumulated, lambda: (watch(every), accumulated), every)
+def row(model: str, name: str, ratios: list[float]) -> None:
+    ordered, n = sorted(ratios), len(ratios)
+    # The largest r with P(Bin(n, 1/2) < r) ≤ 2.5 %: the r-th from each end bounds the median.
+    below, r = 0.0, 0
+    while (below := below + math.comb(n, r) / 2**n) <= 0.025:
+        r += 1
+    interval = f"{ordered[r - 1]:.3f} to {ordered[n - r]:.3f}" if r > 0 else "too few turns"
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    print(f"| {model} | {name:<36} | {middle:.3f} | {interval} | {low:.3f} to {high:.3f} | {n} |", flush=True)
 
 
-torch.set_num_threads(1)
-torch.manual_seed(0)
-for one in sys.argv[1:] or ["mlp", "cnn"]:
-    bench(one, {"mlp": mlp, "cnn": cnn, "gpt": gpt}[one])
+def rows(model: str, name: str, seen: list[dict[str, float]], every: int) -> None:
+    row(model, f"{name}, every step", [s["every step"] / s["plain"] for s in seen])
+    row(model, f"{name}, not measured", [s["not measured"] / s["plain"] for s in seen])
+    mean = [((every - 1) * s["not measured"] + s["every step"]) / (every * s["plain"]) for s in seen]
+    row(model, f"{name}, default: one in {every}", mean)
+
+
+def data_parallel(rank: int, model: str, folder: str) -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    count, _ = TURNS[model]
+    case = CASES[model]()
+    steps, every = kinds(case, whole, len(case.inputs), DistributedDataParallel)
+    seen = turns(steps, count)
+    if rank == 0:
+        rows(model, "DDP", seen, every)
+    distributed.barrier()
+    distributed.destroy_process_group()
+
+
+def bench(model: str) -> None:
+    count, few = TURNS[model]
+    case = CASES[model]()
+    for name, make, units in (("accumulation", accumulated, len(case.inputs) / PARTS), ("per example", per_example, 1)):
+        steps, every = kinds(case, make, units)
+        rows(model, name, turns(steps, count), every)
+    with tempfile.TemporaryDirectory() as folder:
+        torch.multiprocessing.spawn(data_parallel, (model, folder), nprocs=2)
+    beside = {"plain": steps["plain"], "per example": steps["every step"], **others(case)}
+    seen = turns(beside, few)
+    for name in [name for name in beside if name != "plain"]:
+        row(model, f"beside the others: {name}", [s[name] / s["plain"] for s in seen])
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    print("| model | steps | ratio | its 95 % interval | quartiles of the turns | turns |\n|---|---|---|---|---|---|")
+    for one in sys.argv[1:] or CASES:
+        bench(one)

@@ -1,17 +1,12 @@
-"""Squared norms of each example's gradient from one backward pass, without the gradients themselves.
-
-A layer's input a and its output's gradient d give them: for a linear layer |dᵢaᵢᵀ|² = |aᵢ|²·|dᵢ|² (Goodfellow 2015,
-arXiv:1510.01799), and over a sequence the sum of the product of two Gram matrices.
-"""
+"""Squared norms of each example's gradient from one backward pass of the whole batch."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import nn
-from torch.nn import functional
 
-Rule = Callable[..., dict[str, torch.Tensor]]
+from noisescale.pytorch.example_rules import Rule, rule_of
 
 
 class NotCoveredError(Exception):
@@ -37,7 +32,7 @@ class ExampleSquares:
         owners: dict[int, str] = {}
         for name, module in model.named_modules():
             held = [parameter for parameter in module.parameters(recurse=False) if id(parameter) in self._group_of]
-            rule = _rule(module)
+            rule = rule_of(module)
             shared = next((owners[id(parameter)] for parameter in held if id(parameter) in owners), None)
             if held and (rule is None or shared is not None):
                 why = f"shares a parameter with {shared}" if shared is not None else f"is a {type(module).__name__}"
@@ -114,92 +109,3 @@ class ExampleSquares:
                         self._seen[id(parameter)] = square
         except Exception as error:
             self._problem = self._problem or f"{type(module).__name__}: {error}"
-
-
-def _sum(values: torch.Tensor) -> torch.Tensor:
-    """Σ over all, each example's own sum in the values' precision, the rest in float64."""
-    return values.flatten(1).sum(1).double().sum()
-
-
-def _products(entered: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
-    """Σ_i |Σ_t d_it a_itᵀ|² for a of shape (examples, T, p) and d of (examples, T, q), the cheaper way."""
-    places, p, q = entered.shape[1], entered.shape[2], gradient.shape[2]
-    if places == 1:
-        return _sum(entered.square().sum(2) * gradient.square().sum(2))
-    if places * (p + q) < p * q:
-        return _sum((entered @ entered.mT) * (gradient @ gradient.mT))
-    return _sum((gradient.mT @ entered).square())
-
-
-def _linear(module: nn.Linear, entered: torch.Tensor, gradient: torch.Tensor) -> dict[str, torch.Tensor]:
-    examples = len(gradient)
-    a = entered.reshape(examples, -1, module.in_features)
-    d = gradient.reshape(examples, -1, module.out_features)
-    return {"weight": _products(a, d), "bias": _sum(d.sum(1).square())}
-
-
-def _embedding(module: nn.Embedding, entered: torch.Tensor, gradient: torch.Tensor) -> dict[str, torch.Tensor]:
-    if module.scale_grad_by_freq:
-        raise ValueError("scale_grad_by_freq")
-    words = entered.reshape(len(entered), -1)
-    d = gradient.reshape(len(entered), -1, module.embedding_dim)
-    same = words.unsqueeze(1) == words.unsqueeze(2)
-    if module.padding_idx is not None:
-        same &= (words != module.padding_idx).unsqueeze(1)
-    return {"weight": _sum((d @ d.mT) * same)}
-
-
-def _scale_and_shift(normal: torch.Tensor, gradient: torch.Tensor, width: int) -> dict[str, torch.Tensor]:
-    examples = len(gradient)
-    scale = (normal * gradient).reshape(examples, -1, width).sum(1)
-    return {"weight": _sum(scale.square()), "bias": _sum(gradient.reshape(examples, -1, width).sum(1).square())}
-
-
-def _layer_norm(module: nn.LayerNorm, entered: torch.Tensor, gradient: torch.Tensor) -> dict[str, torch.Tensor]:
-    shape = list(module.normalized_shape)
-    normal = functional.layer_norm(entered, shape, None, None, module.eps)
-    return _scale_and_shift(normal, gradient, module.weight.numel())
-
-
-def _rms_norm(module: nn.RMSNorm, entered: torch.Tensor, gradient: torch.Tensor) -> dict[str, torch.Tensor]:
-    normal = functional.rms_norm(entered, list(module.normalized_shape), None, module.eps)
-    return _scale_and_shift(normal, gradient, module.weight.numel())
-
-
-def _group_norm(module: nn.GroupNorm, entered: torch.Tensor, gradient: torch.Tensor) -> dict[str, torch.Tensor]:
-    normal = functional.group_norm(entered, module.num_groups, None, None, module.eps)
-    scale = (normal * gradient).flatten(2).sum(2)
-    return {"weight": _sum(scale.square()), "bias": _sum(gradient.flatten(2).sum(2).square())}
-
-
-def _convolution(
-    module: nn.Conv1d | nn.Conv2d, entered: torch.Tensor, gradient: torch.Tensor
-) -> dict[str, torch.Tensor]:
-    mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
-    padded = functional.pad(entered, module._reversed_padding_repeated_twice, mode=mode)
-    kernel, dilation, stride = module.kernel_size, module.dilation, module.stride
-    if isinstance(module, nn.Conv1d):
-        padded = padded.unsqueeze(2)
-        kernel, dilation, stride = (1, *kernel), (1, *dilation), (1, *stride)
-    examples, groups = len(gradient), module.groups
-    patches = functional.unfold(padded, kernel, dilation, 0, stride)
-    # A group of channels is a linear layer over the places.
-    a = patches.reshape(examples, groups, -1, patches.shape[2])
-    d = gradient.reshape(examples, groups, module.out_channels // groups, -1)
-    weight = torch.stack([_products(a[:, group].mT, d[:, group].mT) for group in range(groups)]).sum()
-    return {"weight": weight, "bias": _sum(d.sum(3).square())}
-
-
-_RULES: list[tuple[type[nn.Module], Rule]] = [
-    (nn.Linear, _linear),
-    (nn.Embedding, _embedding),
-    (nn.LayerNorm, _layer_norm),
-    (nn.RMSNorm, _rms_norm),
-    (nn.GroupNorm, _group_norm),
-    (nn.Conv1d, _convolution),
-    (nn.Conv2d, _convolution),
-]
-
-
-def _rule(module: nn.Module) -> Rule | None:
-    return next((rule for kind, rule in _RULES if type(module).forward is kind.forward), None)
