@@ -83,6 +83,14 @@ def brute_force(
     return small, big
 
 
+def assert_gradient(gradient: Tree, expected: Tree, rtol: float = FLOAT32) -> None:
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(np.asarray(a, float), np.asarray(b, float), rtol=rtol, atol=1e-6),
+        gradient,
+        expected,
+    )
+
+
 def assert_measured(
     measurement: Measurement,
     expected: tuple[Squares, Squares],

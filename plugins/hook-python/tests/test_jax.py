@@ -1,8 +1,13 @@
 """Every measurement is compared with the parts' gradients computed one by one with `jax.grad`."""
 
+import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +18,11 @@ from flax import nnx
 from jax.flatten_util import ravel_pytree
 
 import noisescale
+from jax_device_cases import CASES, DEVICES
 from jax_training import (
     FLOAT32,
     Params,
+    assert_gradient,
     assert_measured,
     batch_of,
     brute_force,
@@ -49,14 +56,6 @@ def measured(function: Callable[..., Tree], *args: Tree, **options: Tree) -> tup
     assert watcher.close()
     (measurement,) = seen
     return value, gradient, measurement
-
-
-def assert_gradient(gradient: Tree, expected: Tree, rtol: float = FLOAT32) -> None:
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(np.asarray(a, float), np.asarray(b, float), rtol=rtol, atol=1e-6),
-        gradient,
-        expected,
-    )
 
 
 @pytest.mark.parametrize("by", ["scan", "vmap"])
@@ -481,3 +480,29 @@ def test_squares_of_a_hundred_million_elements_keep_six_digits() -> None:
     gradient = np.random.default_rng(0).random((10_000, 10_000), np.float32)
     exact = sum(float(np.square(rows, dtype=np.float64).sum()) for rows in gradient)
     assert float(jax.jit(squares)({"kernel": gradient})[0]) == pytest.approx(exact, rel=1e-6)
+
+
+@pytest.fixture(scope="module")
+def failed_on_devices() -> dict[str, str]:
+    """What failed on four devices, by case."""
+    here = Path(__file__).parent
+    ran = subprocess.run(
+        [sys.executable, str(here / "jax_device_cases.py")],
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{here.parent / 'src'}:{here}",
+            "XLA_FLAGS": f"--xla_force_host_platform_device_count={DEVICES}",
+        },
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=300,
+    )
+    failed: dict[str, str] = json.loads(ran.stdout)
+    return failed
+
+
+@pytest.mark.parametrize("case", [case.__name__ for case in CASES])
+def test_devices_that_share_a_batch_are_measured_by_the_parts_of_all(
+    case: str, failed_on_devices: dict[str, str]
+) -> None:
+    assert failed_on_devices.get(case) is None

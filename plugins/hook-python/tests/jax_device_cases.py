@@ -1,0 +1,127 @@
+"""Data parallel training over four devices of one process; prints what failed, by case, as JSON."""
+
+import json
+import traceback
+from collections.abc import Callable
+
+import jax
+import optax
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+import noisescale
+from jax_training import (
+    Params,
+    assert_gradient,
+    assert_measured,
+    batch_of,
+    brute_force,
+    compiled_gradient,
+    cut,
+    loss,
+    network,
+)
+from noisescale.jax import PartSums, grad_parts
+from noisescale.jax.part_sums import Tree
+from noisescale.wire import Measurement
+
+DEVICES = 4
+ROWS = 20
+ALL, EACH = PartitionSpec(), PartitionSpec("d")  # type: ignore[no-untyped-call]
+
+
+def check(parts: Tree, gradient: Tree, sizes: list[int]) -> None:
+    params, batch = network(), batch_of(ROWS)
+    seen: list[Measurement] = []
+    watcher = noisescale.jax.watch(sink=seen.append, every=1, layers=True)
+    watcher.record(parts)
+    watcher.close()
+    assert watcher.counts == {"run-ended": 1}, watcher.counts
+    weights = [n / ROWS for n in sizes]
+    assert_measured(seen[0], brute_force(loss, params, cut(batch, sizes), weights), sizes, weights)
+    whole = compiled_gradient(loss)(params, *batch)
+    assert_gradient(gradient, whole)
+    assert abs(seen[0]["loss"] / float(loss(params, *batch)) - 1) < 1e-5
+
+
+def mesh() -> jax.sharding.Mesh:
+    return jax.make_mesh((DEVICES,), ("d",), axis_types=(AxisType.Auto,))
+
+
+def mapped(parts: int, by: Tree = "scan", **options: Tree) -> Callable[..., tuple[Tree, PartSums]]:
+    function = grad_parts(loss, parts, by=by, axis_name="d")
+
+    def step(params: Params, x: jax.Array, y: jax.Array) -> tuple[Tree, PartSums]:
+        return function(params, x, y)[1:]
+
+    sharded: Callable[..., tuple[Tree, PartSums]] = jax.jit(
+        jax.shard_map(step, mesh=mesh(), in_specs=(ALL, EACH, EACH), out_specs=(ALL, ALL), **options)
+    )
+    return sharded
+
+
+def one_part_a_device() -> None:
+    gradient, parts = mapped(1)(network(), *batch_of(ROWS))
+    check(parts, gradient, [5] * 4)
+
+
+def uneven_parts_on_each_device() -> None:
+    gradient, parts = mapped(2)(network(), *batch_of(ROWS))
+    check(parts, gradient, [3, 2] * 4)
+
+
+def parts_at_once_without_the_check_of_what_varies() -> None:
+    gradient, parts = mapped(5, by="vmap", check_vma=False)(network(), *batch_of(ROWS))
+    check(parts, gradient, [1] * 20)
+
+
+def pmap() -> None:
+    function = grad_parts(loss, 2, axis_name="d")
+    batch = [x.reshape(DEVICES, 5, *x.shape[1:]) for x in batch_of(ROWS)]
+    _, gradient, parts = jax.pmap(function, axis_name="d", in_axes=(None, 0, 0))(network(), *batch)
+    check(parts, jax.tree.map(lambda x: x[0], gradient), [3, 2] * 4)
+
+
+def a_batch_that_jit_spreads_over_the_devices() -> None:
+    batch = [jax.device_put(x, NamedSharding(mesh(), EACH)) for x in batch_of(ROWS)]
+    _, gradient, parts = jax.jit(grad_parts(loss, 4, by="vmap"))(network(), *batch)
+    check(parts, gradient, [5] * 4)
+
+
+def a_tap_before_clipping() -> None:
+    function = grad_parts(loss, 1, axis_name="d")
+    optimizer = optax.chain(noisescale.optax.tap(), optax.clip_by_global_norm(1e-3))
+    params = network()
+
+    def step(params: Params, state: Tree, x: jax.Array, y: jax.Array) -> tuple[Tree, Tree]:
+        _, gradient, parts = function(params, x, y)
+        return gradient, optimizer.update(gradient, state, params, small_sq=parts)[1]
+
+    specs = (ALL, ALL, EACH, EACH)
+    sharded = jax.jit(jax.shard_map(step, mesh=mesh(), in_specs=specs, out_specs=(ALL, ALL)))
+    gradient, state = sharded(params, optimizer.init(params), *batch_of(ROWS))
+    check(state, gradient, [5] * 4)
+
+
+CASES: list[Callable[[], None]] = [
+    one_part_a_device,
+    uneven_parts_on_each_device,
+    parts_at_once_without_the_check_of_what_varies,
+    pmap,
+    a_batch_that_jit_spreads_over_the_devices,
+    a_tap_before_clipping,
+]
+
+
+def main() -> None:
+    assert len(jax.devices()) == DEVICES
+    failed = {}
+    for case in CASES:
+        try:
+            case()
+        except Exception:
+            failed[case.__name__] = traceback.format_exc()
+    print(json.dumps(failed))
+
+
+if __name__ == "__main__":
+    main()
