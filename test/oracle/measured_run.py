@@ -137,6 +137,21 @@ def follow(measurements: list[Json], dataset_units: float | None) -> dict[str, A
     return dict(zip(("lower", "median", "upper", "mean", "sigma", "outliers"), np.array(rows).T, strict=True))
 
 
+def held_b_simple(followed: dict[str, Array]) -> float | None:
+    """What the recommendation rests on after a filter's last answer; None where it never told the signal from 0.
+
+    An old value stands while the current one is within the hysteresis of it, and while the interval holds it.
+    """
+    known = followed["lower"] > 0
+    held = None
+    columns = (1 / followed[name][known] for name in ("upper", "median", "lower"))
+    for low, value, high in zip(*columns, strict=True):
+        factor = training_settings.FACTOR
+        if held is None or not max(low, value / factor) <= held <= min(high, value * factor):
+            held = float(value)
+    return held
+
+
 def expected(measurements: list[Json], dataset_units: float | None, checkpoints: list[int]) -> list[Json]:
     """What is known after each number of measurements in `checkpoints`."""
     signal, trace, _, _ = estimates(measurements, dataset_units)
@@ -167,6 +182,7 @@ def expected(measurements: list[Json], dataset_units: float | None, checkpoints:
                 "covariance_trace": now["sigma"],
             }
             answer["outliers"] = int(now["outliers"])
+            answer["held_b_simple"] = held_b_simple({name: column[: n - warm_up + 1] for name, column in followed.items()})
             predicted: Json = {}
             for bound, column in (("low", "lower"), ("middle", "mean"), ("high", "upper")):
                 # the measurements before the start count at the first value

@@ -1,4 +1,5 @@
 import { type TradeRow, tradeTable } from "./critical-batch-size.ts";
+import type { FormNoiseScale } from "./form-scale.ts";
 import { type AdamFactors, adamFactors, adamLearningRateFactor, sgdLearningRateFactor } from "./learning-rate.ts";
 import type { CriticalBatchSize, RecommendationBasis } from "./recommendation-basis.ts";
 import type { RunSettings } from "./run-settings.ts";
@@ -58,13 +59,18 @@ function within(value: number, least: number, most: number): number {
 
 /**
  * The noise scale that the recommendation rests on after a new value: the old one while the new one is within the
- * hysteresis. It is the value that is held, not its rounded batch size: a noise scale that hovers between two multiples
- * would flap between them.
+ * hysteresis and its interval holds the old one; while nothing is known the old one stands. It is the value that is held,
+ * not its rounded batch size: a noise scale that hovers between two multiples would flap between them.
  *
  * @param held - undefined where there is none yet
  */
-export function heldNoiseScale(held: number | undefined, noiseScale: number): number {
-  return heldWithin(hysteresisFactor, held, noiseScale);
+export function heldNoiseScale(
+  held: number | undefined,
+  { value, low = 0, high = Number.POSITIVE_INFINITY }: FormNoiseScale,
+): number | undefined {
+  if (value === undefined) return held;
+  if (held !== undefined && (held < low || held > high)) return value;
+  return heldWithin(hysteresisFactor, held, value);
 }
 
 /** The old value while the new one is within a factor of it. @param value - positive */

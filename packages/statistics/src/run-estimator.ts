@@ -110,7 +110,7 @@ const formNames: readonly FormName[] = ["hessian", "preconditioned"];
 /** The statistics of one run, online: O(1) time and memory a measurement, the same bits from the same measurements. */
 export class RunEstimator {
   /** Of the serialised state: bytes of another version are refused, and the measurements folded again. */
-  static readonly stateVersion = 12;
+  static readonly stateVersion = 13;
 
   readonly #settings: RunSettings;
   #filter = new SignalFilter();
@@ -170,8 +170,8 @@ export class RunEstimator {
     const heldBack = this.#heldBack;
     const forms = this.#formNoiseScales();
     if (heldBack === undefined) {
-      this.#heldBSimple = heldOf(this.#heldBSimple, headline.bSimple);
-      this.#heldBNoise = heldOf(this.#heldBNoise, forms.bNoise.value);
+      this.#heldBSimple = heldNoiseScale(this.#heldBSimple, bSimpleOf(headline));
+      this.#heldBNoise = heldNoiseScale(this.#heldBNoise, forms.bNoise);
     }
     this.#smooth(observation);
     const basis = this.#basis(headline, forms, {});
@@ -356,7 +356,7 @@ export class RunEstimator {
   ): CriticalBatchSize {
     return recommendationBasis(
       {
-        bSimple: { value: headline.bSimple, low: headline.bSimpleLow, high: headline.bSimpleHigh },
+        bSimple: bSimpleOf(headline),
         bNoise,
         heldBSimple: this.#heldBSimple,
         heldBNoise: this.#heldBNoise,
@@ -401,8 +401,8 @@ function formInput(
   };
 }
 
-function heldOf(held: number | undefined, noiseScale: number | undefined): number | undefined {
-  return noiseScale === undefined ? held : heldNoiseScale(held, noiseScale);
+function bSimpleOf({ bSimple: value, bSimpleLow: low, bSimpleHigh: high }: NoiseScale): FormNoiseScale {
+  return { value, low, high };
 }
 
 function readHeld(reader: StateReader): number | undefined {

@@ -169,19 +169,29 @@ describe("the recommended batch size", () => {
     );
   });
 
-  test("is held until the noise scale behind it is off by more than a quarter", () => {
-    expect(heldNoiseScale(undefined, 400)).toBe(400);
-    expect(heldNoiseScale(400, 499)).toBe(400);
-    expect(heldNoiseScale(400, 321)).toBe(400);
-    expect(heldNoiseScale(400, 501)).toBe(501);
-    expect(heldNoiseScale(400, 319)).toBe(319);
+  const wide = (value: number) => ({ value, low: value / 2, high: value * 2 });
+
+  test("is held until the noise scale behind it is off by more than a quarter, and while that is unknown", () => {
+    expect(heldNoiseScale(undefined, wide(400))).toBe(400);
+    expect(heldNoiseScale(400, wide(499))).toBe(400);
+    expect(heldNoiseScale(400, wide(321))).toBe(400);
+    expect(heldNoiseScale(400, wide(501))).toBe(501);
+    expect(heldNoiseScale(400, wide(319))).toBe(319);
+    expect(heldNoiseScale(400, { value: undefined, low: 500, high: undefined })).toBe(400);
+  });
+
+  test("is released where the interval of the noise scale no longer holds it, however near that is", () => {
+    expect(heldNoiseScale(400, { value: 440, low: 400, high: 480 })).toBe(400);
+    expect(heldNoiseScale(400, { value: 440, low: 401, high: 480 })).toBe(440);
+    expect(heldNoiseScale(400, { value: 360, low: 320, high: 399 })).toBe(360);
+    expect(heldNoiseScale(400, { value: 360, low: 320, high: undefined })).toBe(400);
   });
 
   test("does not flap between two multiples where the noise scale hovers between them", () => {
     let held: number | undefined;
     const sizes = Array.from({ length: 200 }, (_, step) => {
-      held = heldNoiseScale(held, 80 + 7 * Math.sin(step));
-      return recommendedBatchSize(held, { batchMultiple: 32 });
+      held = heldNoiseScale(held, wide(80 + 7 * Math.sin(step)));
+      return recommendedBatchSize(held as number, { batchMultiple: 32 });
     });
     expect(new Set(sizes).size).toBe(1);
   });

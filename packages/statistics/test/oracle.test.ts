@@ -72,6 +72,7 @@ interface ReferenceRun {
     readonly layers?: Readonly<Record<string, ReferenceAverage>>;
     readonly headline?: ReferenceScale;
     readonly outliers?: number;
+    readonly held_b_simple?: number | null;
     readonly adaptive_gain?: number | null;
     readonly predicted_min_steps_and_min_units?: Readonly<Record<Bound, StepsAndUnits>>;
     readonly predicted_basis?: string;
@@ -175,6 +176,7 @@ describe("an independent implementation in numpy and scipy", () => {
         return;
       }
       expect(estimate.outliers).toBe(expected.outliers);
+      expectClose(point.heldBSimple, expected.held_b_simple ?? null, `${name} ${index + 1}, held_b_simple`);
       for (const answer of [estimate, point]) {
         expectScale(answer, headline, `${name} ${index + 1}, headline`);
         expectMeans(answer, headline, `${name} ${index + 1}, headline`);

@@ -73,6 +73,20 @@ describe("a run's estimator", () => {
     }
   });
 
+  test("recommends a batch size inside the interval of the recommendation, after every measurement", () => {
+    for (const [seed, settings] of [{}, { batchMultiple: 32 }, { latencyRatio: 4 }].entries()) {
+      const estimator = new RunEstimator(settings);
+      const growing = (step: number): number => (step < 1000 ? 256 : 256 * 4 ** ((step - 1000) / 1000));
+      for (const observation of observations({ seed, steps: 2000, bSimple: growing })) {
+        estimator.add(observation);
+        const { batchSize, batchSizeLow = 0, batchSizeHigh = 0 } = estimator.estimate().recommendation;
+        if (batchSize === undefined) continue;
+        expect(batchSize).toBeGreaterThanOrEqual(batchSizeLow);
+        expect(batchSize).toBeLessThanOrEqual(batchSizeHigh);
+      }
+    }
+  });
+
   test("gives the same bits from the same measurements, in one pass or resumed from its bytes anywhere", () => {
     const shares = new Map([
       ["dense/kernel", 0.5],
