@@ -1,17 +1,20 @@
 // How often a batch that is right draws a message on a stationary run, and how soon one that is 4× off does.
-// Usage: node --conditions=@noisescale/source test/bench/batch-size-decision.ts [runs a row] [measurements] [scatter]
+// Usage: node --conditions=@noisescale/source test/bench/batch-size-decision.ts [runs a row] [measurements] [kind]
 import { defaultWatchSettings, type RunChange, RunEstimator, type RunSettings, RunWatch } from "@noisescale/statistics";
-import { type Scatter, stationarySquares } from "./simulated-squares.ts";
+import { type Scatter, stationaryForms, stationarySquares } from "./simulated-squares.ts";
 
-const [falseRuns = 40, longRun = 100_000] = process.argv.slice(2, 4).map(Number);
+const [falseRuns = 20, longRun = 100_000] = process.argv.slice(2, 4).map(Number);
 const only = process.argv[4];
 const foundRuns = 100;
 const foundWithin = 1000;
 const recommended = 256;
 const parts = 8;
 
+/** How the measurements scatter; `b_noise`: normally, and B_noise, measured with every tenth of them, is the basis. */
+type Kind = Scatter | "b_noise";
+
 interface Case {
-  readonly scatter: Scatter;
+  readonly kind: Kind;
   /** B_simple over the recommended batch size; 1: no latency ratio. */
   readonly ratio: number;
 }
@@ -22,7 +25,7 @@ interface Told {
 }
 
 /** What a run's watch tells of a batch that is `off` times the recommended one. */
-function watch({ scatter, ratio }: Case, off: number, seed: number, measurements: number): Told[] {
+function watch({ kind, ratio }: Case, off: number, seed: number, measurements: number): Told[] {
   const bSimple = ratio * recommended;
   const settings: RunSettings = ratio === 1 ? {} : { latencyRatio: recommended ** 2 / bSimple };
   const estimator = new RunEstimator(settings);
@@ -31,7 +34,10 @@ function watch({ scatter, ratio }: Case, off: number, seed: number, measurements
   const told: Told[] = [];
   const batchSize = off * recommended;
   let step = 0;
-  for (const squares of stationarySquares({ seed, measurements, bSimple, batchSize, parts, scatter })) {
+  const run = { seed, measurements, bSimple, batchSize, parts };
+  for (const squares of kind === "b_noise"
+    ? stationaryForms({ ...run, every: 10 })
+    : stationarySquares({ ...run, scatter: kind })) {
     const point = estimator.add({ step, units: batchSize, ...squares });
     for (const change of runWatch.add(point, estimator.recommendedRange(point), plain, defaultWatchSettings)) {
       told.push({ measurement: step + 1, change });
@@ -41,8 +47,11 @@ function watch({ scatter, ratio }: Case, off: number, seed: number, measurements
   return told;
 }
 
-const verdict = (want: "too_large" | "too_small") => (one: Told) =>
-  one.change.kind === "batch_size" && one.change.verdict === want;
+/** By the basis that the row is about: until B_noise is known B_simple stands in, as an indicator. */
+const verdict =
+  ({ kind }: Case, want: "too_large" | "too_small") =>
+  ({ change }: Told) =>
+    change.kind === "batch_size" && change.verdict === want && (kind === "b_noise" ? !change.uncalibrated : true);
 
 /** Runs out of so many, as a share with the number. */
 const share = (count: number, of: number): string => `${((100 * count) / of).toFixed(1)} % (${count} of ${of})`;
@@ -50,22 +59,22 @@ const share = (count: number, of: number): string => `${((100 * count) / of).toF
 function found(of: Case, off: number, want: "too_large" | "too_small"): string {
   const after: number[] = [];
   for (let run = 0; run < foundRuns; run += 1) {
-    const first = watch(of, off, 77_003 * (run + 1) + off * 64, foundWithin).find(verdict(want));
+    const first = watch(of, off, 77_003 * (run + 1) + off * 64, foundWithin).find(verdict(of, want));
     if (first !== undefined) after.push(first.measurement);
   }
   after.sort((one, other) => one - other);
   return `${share(after.length, foundRuns)}, median ${after[Math.floor(after.length / 2)] ?? "–"}`;
 }
 
-const all: readonly Scatter[] = ["normal", "lognormal", "student-t-3"];
-const scatters = all.filter((scatter) => only === undefined || only === scatter);
+const all: readonly Kind[] = ["normal", "lognormal", "student-t-3", "ar-1", "b_noise"];
+const kinds = all.filter((kind) => only === undefined || only === kind);
 const total = { runs: 0, batch: 0, lost: 0, jump: 0 };
 console.log(`A run has ${longRun.toLocaleString("en-US")} measurements; dwell ${defaultWatchSettings.dwell}.`);
-console.log("| scatter | B_simple/B | message at B = recommended | signal lost | jump | 4 B found | B/4 found |");
+console.log("| run | 𝓑/B | message at B = recommended | signal lost | jump | 4 B found | B/4 found |");
 console.log("| --- | --- | --- | --- | --- | --- | --- |");
-for (const scatter of scatters) {
+for (const kind of kinds) {
   for (const ratio of [1, 1 / 4, 16]) {
-    const of = { scatter, ratio };
+    const of = { kind, ratio };
     const runs = Array.from({ length: falseRuns }, (_, run) => watch(of, 1, 104_729 * (run + 1), longRun));
     const having = (test: (change: RunChange) => boolean): number =>
       runs.filter((told) => told.some(({ change }) => test(change))).length;
@@ -77,7 +86,7 @@ for (const scatter of scatters) {
     total.lost += lost;
     total.jump += jump;
     const columns = [
-      scatter,
+      kind,
       ratio,
       share(batch, falseRuns),
       share(lost, falseRuns),

@@ -1,4 +1,4 @@
-import type { SquaredNormPair } from "@noisescale/statistics";
+import type { QuadraticFormPair, SquaredNormPair } from "@noisescale/statistics";
 import { seededUniform } from "../../packages/statistics/test/simulated-run.ts";
 
 /** How a run's measurements scatter. */
@@ -32,6 +32,50 @@ export function* stationarySquares(run: StationaryRun): Generator<SquaredNormPai
     yield {
       small: { batchSize: batchSize / parts, meanSquaredNorm: small },
       big: { batchSize, squaredNorm: big },
+    };
+  }
+}
+
+/**
+ * The same of a run under normal noise whose hook measures gᵀHg on the halves of a batch too, with every so manyth measurement.
+ * H has the eigenvalues 1/i, and G as much in each direction, so that B_noise is B_simple.
+ */
+export function* stationaryForms({
+  every,
+  ...run
+}: Omit<StationaryRun, "scatter"> & { readonly every: number }): Generator<
+  SquaredNormPair & { readonly hessian?: QuadraticFormPair }
+> {
+  const { seed, measurements, bSimple, batchSize, parts } = run;
+  const uniform = seededUniform(seed);
+  const normal = seededNormal(uniform);
+  const variance = 1 / batchSize / dimensions;
+  const deviation = Math.sqrt(variance);
+  const each = Math.sqrt(1 / bSimple / dimensions);
+  const within = seededGamma(normal, uniform, (dimensions * (parts - 2)) / 2);
+  for (let i = 0; i < measurements; i += 1) {
+    const mean = { square: 0, form: 0 };
+    const difference = { square: 0, form: 0 };
+    for (let direction = 1; direction <= dimensions; direction += 1) {
+      const ofMean = (each + deviation * normal()) ** 2;
+      const ofDifference = variance * normal() ** 2;
+      mean.square += ofMean;
+      mean.form += ofMean / direction;
+      difference.square += ofDifference;
+      difference.form += ofDifference / direction;
+    }
+    const small = mean.square + difference.square + variance * 2 * within();
+    yield {
+      small: { batchSize: batchSize / parts, meanSquaredNorm: small },
+      big: { batchSize, squaredNorm: mean.square },
+      ...(i % every === 0
+        ? {
+            hessian: {
+              small: { batchSize: batchSize / 2, value: mean.form + difference.form },
+              big: { batchSize, value: mean.form },
+            },
+          }
+        : {}),
     };
   }
 }

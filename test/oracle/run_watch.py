@@ -34,7 +34,7 @@ class Interval:
 @dataclass(frozen=True)
 class Row:
     now: Interval
-    #: plain averages: over 50 measurements, over the 200 that a batch size is decided by, over 400
+    #: plain averages: over 50 measurements, over those that a batch size is decided by, over 400
     quick: Interval
     plain: Interval
     long: Interval
@@ -54,11 +54,14 @@ def history(seed: int) -> list[Row]:
         held_back = next(draw) % 8 == 0
         long_lost = next(draw) % 3 > 0 and lost
         quick_agrees = next(draw) % 5 > 0
+        further = next(draw) % 3 == 0
         for _ in range(30 + next(draw) % 900):
             low = centre + next(draw) % (centre // 8 + 1)
             odd = next(draw) % 10 == 0
             high = None if lost != odd else low + centre // 4
             plain, quick = (low if same else 256 for same in (agrees, quick_agrees))
+            if further:
+                plain = 4 * low if low > 256 else low // 4
             rows.append(
                 Row(
                     Interval(low, high),
@@ -98,21 +101,20 @@ def batch_sizes(rows: list[Row], factor: float, dwell: int) -> list[list[object]
         if row.held_back:
             continue
         verdict = "fine"
-        stands = {name: factor / 1.25 if lead.value == name else factor for name in ("too_large", "too_small")}
-        above = row.plain.high is not None and BATCH_SIZE > row.plain.high
-        below = BATCH_SIZE < row.plain.low
-        if row.now.high is not None and BATCH_SIZE > stands["too_large"] * row.now.high:
-            verdict = "too_large" if above or lead.value == "too_large" else verdict
-        elif BATCH_SIZE * stands["too_small"] < row.now.low:
-            verdict = "too_small" if below or lead.value == "too_small" else verdict
+        # how many times too large, and too small, the filter and the plain average say at the least
+        views = (row.now, row.plain)
+        large = [BATCH_SIZE / view.high if view.high is not None else 0.0 for view in views]
+        small = [view.low / BATCH_SIZE for view in views]
+        for name, (filtered, plain) in (("too_large", large), ("too_small", small)):
+            both = min(filtered, plain) > 1 and max(filtered, plain) > factor
+            still = filtered > factor / 1.25 or (filtered > 1 and plain > factor / 1.25)
+            if verdict == "fine" and (still if lead.value == name else both):
+                verdict = name
         if verdict == "fine" and lead.value == "too_large" and row.now.high is None:
             continue  # whether it still is too large cannot be told
         changed = lead.vote(verdict, dwell)
-        reached = {
-            "fine": False,
-            "too_large": above and row.now.high is not None and BATCH_SIZE > factor * row.now.high,
-            "too_small": below and BATCH_SIZE * factor < row.now.low,
-        }[str(lead.value)]
+        views_of = {"fine": [0.0], "too_large": large, "too_small": small}[str(lead.value)]
+        reached = min(views_of) > 1 and max(views_of) > factor
         if changed or (reached and indicator and not row.uncalibrated):
             indicator = row.uncalibrated
             told.append([i, lead.value, row.uncalibrated])

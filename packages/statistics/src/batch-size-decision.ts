@@ -13,7 +13,7 @@ export interface BatchSizeRange {
 export interface RecommendedRange extends BatchSizeRange {
   /** It rests on B_simple alone, which no sweep was compared with: an indicator. */
   readonly uncalibrated: boolean;
-  /** The same from the plain average of the noise scale that it rests on; asked for only where the batch looks wasteful. */
+  /** The same from the plain average of the noise scale that it rests on; asked for only where the batch is off. */
   plain(): BatchSizeRange;
 }
 
@@ -24,8 +24,11 @@ export interface BatchSizeDecisionSettings {
   readonly dwell: number;
 }
 
-/** Measurements of the plain average that has to agree. */
-export const steadyHorizon = 200;
+/**
+ * Measurements of the plain average that has to agree. Chosen on `test/bench/batch-size-decision.ts`: over 200 its own interval is
+ * too wide, under heavy tails, to say within 1000 measurements that a batch is 4 times too small.
+ */
+export const steadyHorizon = 800;
 
 /** A batch that was found wasteful is fine again only once it is inside the factor by this much. */
 const hysteresisFactor = 1.25;
@@ -33,11 +36,13 @@ const hysteresisFactor = 1.25;
 const verdicts: readonly BatchSizeVerdict[] = ["fine", "too_large", "too_small"];
 
 /**
- * Whether the batch is wastefully large or needlessly small for the recommendation as it is now. The interval lies beyond
- * the factor, the interval of the plain average lies on the same side of the batch, the verdict holds, and is told once.
+ * Whether the batch is wastefully large or needlessly small for the recommendation as it is now. There are two views of that,
+ * the filter's interval and the plain average's: one lies beyond the factor, the other on the same side of the batch, the
+ * verdict holds, and is told once.
  *
- * The plain average is asked because under heavy tails one measurement can move the filter's whole interval for some
- * hundred; such a stretch is longer than any dwell time that would still be of use.
+ * Both are asked because under heavy tails one measurement can move the filter's whole interval for some hundred, which is
+ * longer than any dwell time that would still be of use, and because the plain average lags behind a noise scale that moves.
+ * Either may lie beyond the factor because under heavy tails the filter, which expects changes, stays less sure than the average.
  */
 export class BatchSizeDecision {
   #dwell = new Dwell();
@@ -61,8 +66,7 @@ export class BatchSizeDecision {
       this.#uncalibrated &&
       !recommended.uncalibrated &&
       this.verdict !== "fine" &&
-      isBeyond(this.verdict, batchSize, recommended, factor) &&
-      isOn(this.verdict, batchSize, recommended);
+      reaches(this.verdict, batchSize, recommended, factor);
     if (changed || restsOnMore) this.#uncalibrated = recommended.uncalibrated;
     return changed || restsOnMore;
   }
@@ -82,10 +86,9 @@ export class BatchSizeDecision {
   /** Undefined where the end that the standing verdict goes by is not known. */
   #verdictOf(batchSize: number, recommended: RecommendedRange, factor: number): BatchSizeVerdict | undefined {
     for (const verdict of ["too_large", "too_small"] as const) {
-      const standing = this.verdict === verdict;
-      if (!isBeyond(verdict, batchSize, recommended, standing ? factor / hysteresisFactor : factor)) continue;
       // What stands was confirmed when it was reached.
-      if (standing || isOn(verdict, batchSize, recommended)) return verdict;
+      const holds = this.verdict === verdict ? stands : reaches;
+      if (holds(verdict, batchSize, recommended, factor)) return verdict;
     }
     const { low, high } = recommended;
     if (this.verdict === "too_large" && high === undefined) return undefined;
@@ -94,19 +97,22 @@ export class BatchSizeDecision {
   }
 }
 
-/** The interval lies beyond the factor. */
-function isBeyond(
-  verdict: BatchSizeVerdict,
-  batchSize: number,
-  { low, high }: BatchSizeRange,
-  factor: number,
-): boolean {
-  if (verdict === "too_large") return high !== undefined && batchSize > factor * high;
-  return low !== undefined && batchSize < low / factor;
+type Wasteful = Exclude<BatchSizeVerdict, "fine">;
+
+/** One view lies beyond the factor, the other on the same side. */
+function reaches(verdict: Wasteful, batchSize: number, now: RecommendedRange, factor: number): boolean {
+  if (isBeyond(verdict, batchSize, now, factor)) return isBeyond(verdict, batchSize, now.plain(), 1);
+  return isBeyond(verdict, batchSize, now, 1) && isBeyond(verdict, batchSize, now.plain(), factor);
 }
 
-/** The plain average's interval lies on that side. */
-function isOn(verdict: BatchSizeVerdict, batchSize: number, recommended: RecommendedRange): boolean {
-  const { low, high } = recommended.plain();
-  return verdict === "too_large" ? high !== undefined && batchSize > high : low !== undefined && batchSize < low;
+/** The filter lies beyond the factor less the hysteresis, or is on that side and the plain average does. */
+function stands(verdict: Wasteful, batchSize: number, now: RecommendedRange, factor: number): boolean {
+  const inside = factor / hysteresisFactor;
+  if (isBeyond(verdict, batchSize, now, inside)) return true;
+  return isBeyond(verdict, batchSize, now, 1) && isBeyond(verdict, batchSize, now.plain(), inside);
+}
+
+function isBeyond(verdict: Wasteful, batchSize: number, { low, high }: BatchSizeRange, factor: number): boolean {
+  if (verdict === "too_large") return high !== undefined && batchSize > factor * high;
+  return low !== undefined && batchSize < low / factor;
 }

@@ -36,7 +36,7 @@ const nothing: readonly RunChange[] = [];
  */
 export class RunWatch {
   /** Of the serialised state. */
-  static readonly stateVersion = 2;
+  static readonly stateVersion = 3;
   #batchSize = new BatchSizeDecision();
   #signal = new SignalLoss();
   #jump = new NoiseScaleJump();

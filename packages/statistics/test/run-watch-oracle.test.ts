@@ -22,7 +22,7 @@ const centres = [20, 40, 110, 150, 256, 420, 560, 1100, 3000];
 
 interface Row {
   readonly now: NoiseScale;
-  /** Plain averages: over 50 measurements, over the 200 that a batch size is decided by, over 400. */
+  /** Plain averages: over 50 measurements, over those that a batch size is decided by, over 400. */
   readonly quick: NoiseScale;
   readonly plain: NoiseScale;
   readonly long: NoiseScale;
@@ -63,10 +63,13 @@ function history(seed: number): Row[] {
     const heldBack = next() % 8 === 0;
     const longLost = next() % 3 > 0 && lost;
     const quickAgrees = next() % 5 > 0;
+    const further = next() % 3 === 0;
     for (let left = 30 + (next() % 900); left > 0; left -= 1) {
       const low = centre + (next() % (Math.floor(centre / 8) + 1));
       const odd = next() % 10 === 0;
-      const plain = agrees ? low : 256;
+      const near = agrees ? low : 256;
+      const far = low > 256 ? 4 * low : Math.floor(low / 4);
+      const plain = further ? far : near;
       const quick = quickAgrees ? low : 256;
       rows.push({
         now: noiseScale(low, lost !== odd ? undefined : low + Math.floor(centre / 4)),
