@@ -59,6 +59,10 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[], torch.Tensor]]] = {
         lambda: nn.Sequential(nn.Linear(30, 40), nn.Tanh(), nn.Flatten(), nn.Linear(80, 5)),
         lambda: torch.randn(EXAMPLES, 2, 30),
     ),
+    "Linear over a sequence, as sums of each example's gradient": (
+        lambda: nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3), nn.Flatten(), nn.LazyLinear(5)),
+        lambda: torch.randn(EXAMPLES, 5, 10, 4),
+    ),
     "Linear over a long sequence": (
         lambda: nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Flatten(), nn.Linear(80, 5)),
         lambda: torch.randn(EXAMPLES, 4, 5, 3),
@@ -93,6 +97,7 @@ def test_each_examples_square_is_that_of_its_own_backward_pass(case: str) -> Non
     def loss_fn(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return nn.functional.cross_entropy(model(x), y)
 
+    # From the second step on, weights get their gradients as sums of the examples'.
     for _ in range(2):
         loss = watcher.backward(loss_fn, (x, y), per_example=True)
         optimizer.step()
@@ -113,6 +118,31 @@ def test_each_examples_square_is_that_of_its_own_backward_pass(case: str) -> Non
             own = [name for name in small if name.rsplit(".", 1)[0] == layer]
             assert layer_small == pytest.approx(EXAMPLES * sum(small[name] for name in own), rel=FLOAT32)
             assert layer_big == pytest.approx(sum(big[name] for name in own), rel=FLOAT32)
+
+
+def test_a_training_measured_by_example_is_the_one_that_is_not() -> None:
+    """Sums of each example's gradient differ from the product over all by rounding alone."""
+    gradients, losses = [], []
+    for every in (1, 10**9):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Embedding(11, 8), nn.Dropout(0.2), nn.LayerNorm(8), nn.Linear(8, 9), nn.Linear(9, 5))
+        model[4].bias.requires_grad_(False)
+        optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.5)
+        watcher = noisescale.watch(model, optimizer, every=every, sink=lambda _: None)
+        x, y = torch.randint(0, 11, (EXAMPLES, 40)), torch.randint(0, 5, (EXAMPLES, 40))
+        for _ in range(4):
+            optimizer.zero_grad()
+            loss = watcher.backward(
+                lambda x, y, m=model: nn.functional.cross_entropy(m(x).mT, y),
+                (x, y),
+                per_example=True,
+            )
+            optimizer.step()
+        assert "forward" not in model[3].__dict__
+        losses.append(float(loss))
+        gradients.append([p.grad for p in model.parameters() if p.grad is not None])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-5, atol=1e-7)
 
 
 class Tied(nn.Module):
@@ -146,6 +176,18 @@ class Past(nn.Module):
         return y
 
 
+class DifferentiatedTwice(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.last = nn.Linear(20, 20), nn.Linear(20, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = torch.tanh(self.layer(x.requires_grad_()))
+        (slope,) = torch.autograd.grad(h.sum(), x, create_graph=True)
+        y: torch.Tensor = self.last(h + slope)
+        return y
+
+
 @pytest.mark.parametrize(
     ("make", "draw", "said", "first"),
     [
@@ -159,6 +201,7 @@ class Past(nn.Module):
         # Seen only in the first measured step, which has no parts then.
         (Twice, rows, "layer is called more than once", 1),
         (Past, rows, "a parameter is used past its layer's forward pass", 1),
+        (DifferentiatedTwice, rows, "a Linear is differentiated more than once", 1),
     ],
 )
 def test_what_is_not_covered_is_named_and_chunks_are_the_parts(

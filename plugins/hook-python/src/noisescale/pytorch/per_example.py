@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from noisescale.pytorch.example_gradients import from_each_example
 from noisescale.pytorch.example_rules import Rule, rule_of
 
 
@@ -29,6 +30,7 @@ class ExampleSquares:
         self._layers: list[tuple[str, nn.Module, Rule]] = []
         self._seen: dict[int, torch.Tensor] = {}
         self._problem: str | None = None
+        self._proven = False
         owners: dict[int, str] = {}
         for name, module in model.named_modules():
             held = [parameter for parameter in module.parameters(recurse=False) if id(parameter) in self._group_of]
@@ -48,18 +50,24 @@ class ExampleSquares:
 
     @contextmanager
     def reading(self, examples: int) -> Iterator[None]:
-        """Reads the one forward and backward pass within."""
+        """Reads the one forward and backward pass within.
+
+        The first time it only looks on. Once that has shown that each layer is used once, and by what a hook sees,
+        weights may get their gradients as sums of the examples'.
+        """
         self._seen = {}
         called: set[str] = set()
-        handles = [
-            module.register_forward_hook(self._forward(name, rule, examples, called))
-            for name, module, rule in self._layers
-        ]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
+        exchanged = [(name, module) for name, module, _ in self._layers] if self._proven else []
+        with from_each_example(exchanged, examples, self._keep) as summed:
+            handles = [
+                module.register_forward_hook(self._forward(name, rule, examples, called, summed))
+                for name, module, rule in self._layers
+            ]
+            try:
+                yield
+            finally:
+                for handle in handles:
+                    handle.remove()
 
     def squares(self, used: Sequence[torch.Tensor]) -> torch.Tensor:
         """What was read.
@@ -77,12 +85,13 @@ class ExampleSquares:
             self._problem = "a parameter is used past its layer's forward pass"
         if self._problem is not None:
             raise NotCoveredError(self._problem)
+        self._proven = True
         total = torch.zeros(self._groups, dtype=torch.float64, device=used[0].device)
         index = torch.tensor([self._group_of[id(parameter)] for parameter in used], device=total.device)
         return total.index_add_(0, index, torch.stack([self._seen[id(p)].to(total.device) for p in used]))
 
     def _forward(
-        self, name: str, rule: Rule, examples: int, called: set[str]
+        self, name: str, rule: Rule, examples: int, called: set[str], summed: set[str]
     ) -> Callable[[nn.Module, tuple[object, ...], object], None]:
         def after_forward(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
             if not isinstance(output, torch.Tensor) or not output.requires_grad:
@@ -94,6 +103,8 @@ class ExampleSquares:
                 self._problem = self._problem or f"{name} has no dimension of examples in front"
             else:
                 called.add(name)
+                if name in summed:
+                    return
                 entered = given.detach()
                 output.register_hook(lambda gradient: self._take(module, rule, entered, gradient.detach()))
 
@@ -103,9 +114,15 @@ class ExampleSquares:
         try:
             with torch.no_grad():
                 entered = entered.to(gradient.dtype) if entered.is_floating_point() else entered
-                for name, square in rule(module, entered, gradient).items():
-                    parameter = module._parameters.get(name)
-                    if parameter is not None and id(parameter) in self._group_of:
-                        self._seen[id(parameter)] = square
+                self._keep(module, rule(module, entered, gradient))
         except Exception as error:
             self._problem = self._problem or f"{type(module).__name__}: {error}"
+
+    def _keep(self, module: nn.Module, squares: dict[str, torch.Tensor]) -> None:
+        for name, square in squares.items():
+            parameter = module._parameters.get(name)
+            if parameter is None or id(parameter) not in self._group_of:
+                continue
+            if id(parameter) in self._seen:
+                self._problem = self._problem or f"a {type(module).__name__} is differentiated more than once"
+            self._seen[id(parameter)] = square
