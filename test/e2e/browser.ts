@@ -30,11 +30,16 @@ export interface WatchedPage {
 export async function watchedPage(
   browser: Browser,
   origin: string,
-  options: { readonly width: number; readonly colorScheme?: "light" | "dark" },
+  options: {
+    readonly width: number;
+    readonly colorScheme?: "light" | "dark";
+    readonly account?: { readonly username: string; readonly password: string } | undefined;
+  },
 ): Promise<WatchedPage> {
   const page = await browser.newPage({
     viewport: { width: options.width, height: 900 },
     colorScheme: options.colorScheme ?? "light",
+    ...(options.account === undefined ? {} : { httpCredentials: options.account }),
   });
   const [errors, foreign]: [string[], string[]] = [[], []];
   page.on("pageerror", (error) => errors.push(error.message));

@@ -5,7 +5,6 @@ import { panelNames } from "@noisescale/charts";
 import { type Snapshot, snapshotSchema } from "@noisescale/protocol";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { MlflowServer } from "../../plugins/tracker-mlflow/test/mlflow-server.ts";
-import { launchBrowser, screenshot, watchedPage } from "./browser.ts";
 import { CommandProcess } from "./command-process.ts";
 
 interface MlflowRun {
@@ -68,25 +67,5 @@ describe("noisescale demo --mlflow", () => {
     }
     const note = run.data.tags.find(({ key }) => key === "mlflow.note.content")?.value;
     expect(note).toMatch(/a batch of [\d,]+ would take|about right/);
-  });
-
-  test("puts a view into the experiment's page, which draws it beside the run's other metrics", async () => {
-    const { experiment } = (await mlflow(`experiments/get?experiment_id=${run.info.experiment_id}`)) as {
-      experiment: { tags: { key: string }[] };
-    };
-    const prefix = "mlflow.sharedViewState.";
-    const view = experiment.tags.find(({ key }) => key.startsWith(prefix))?.key.replace(prefix, "");
-    const browser = await launchBrowser();
-    try {
-      const { page } = await watchedPage(browser, server.url, { width: 1600 });
-      await page.goto(
-        `${server.url}/#/experiments/${run.info.experiment_id}/runs?viewStateShareKey=${view}&compareRunsMode=CHART`,
-      );
-      await page.getByText("noise_scale/efficiency", { exact: true }).first().waitFor();
-      await page.locator(".js-plotly-plot").nth(4).waitFor();
-      await screenshot(page, "mlflow-view");
-    } finally {
-      await browser.close();
-    }
   });
 });

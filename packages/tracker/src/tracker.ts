@@ -60,6 +60,8 @@ export interface Delivery {
 /** What a tracker can take, as data: the collector renders nothing that would be thrown away. */
 export interface TrackerCapabilities {
   readonly panels: readonly PanelFile["contentType"][];
+  /** Pixels of a picture a CSS pixel, 2 where it is left out: 1 for a page that shows each pixel of it as one of its own. */
+  readonly picturePixelRatio?: number;
   readonly note: boolean;
   /** Whether the panels' data is kept, for a page that draws them itself. */
   readonly panelData: boolean;

@@ -37,6 +37,8 @@ export function mlflowTracker(config: MlflowConfig): Tracker {
   const kind = "mlflow";
   const capabilities: TrackerCapabilities = {
     panels: config.artifacts === false ? [] : ["text/html", "image/png"],
+    // MLflow's page shows a picture in a note at all its pixels, and one that is wider than the page widens all of it.
+    picturePixelRatio: 1,
     note: true,
     alerts: true,
     panelData: false,

@@ -26,10 +26,16 @@ export function artifactPath(panel: Pick<PanelFile, "panel" | "contentType">): s
   return `${artifactFolder}/${panel.panel}.${panel.contentType === "image/png" ? "png" : "html"}`;
 }
 
+/** The panel that the others explain: its picture is the first below the note's words. */
+function isHeadline(path: string): boolean {
+  return path === artifactPath({ panel: "noise-scale", contentType: "image/png" });
+}
+
 /** The note with the run's own pictures below it: MLflow's page loads artifacts of the run, and no other images. */
 export function noteMarkdown(markdown: string, runId: string, artifacts: readonly string[]): string {
   const pictures = artifacts
     .filter((path) => path.endsWith(".png"))
+    .sort((one, other) => Number(isHeadline(other)) - Number(isHeadline(one)))
     .map((path) => {
       const name = path.replace(`${artifactFolder}/`, "").replace(".png", "");
       return `![${name}](get-artifact?${new URLSearchParams({ path, run_uuid: runId })})`;

@@ -7,6 +7,8 @@ export interface PanelRequest {
   readonly panel: PanelName;
   readonly data: PanelData;
   readonly contentType: PanelFile["contentType"];
+  /** Of a picture. */
+  readonly pixelRatio: number;
 }
 
 export type PanelAnswer =
@@ -25,14 +27,19 @@ export class PanelRenderer {
   #nextId = 0;
 
   /** @throws Error where the panel cannot be drawn */
-  draw(panel: PanelName, data: PanelData, contentType: PanelFile["contentType"]): Promise<Uint8Array> {
+  draw(
+    panel: PanelName,
+    data: PanelData,
+    contentType: PanelFile["contentType"],
+    pixelRatio: number = 2,
+  ): Promise<Uint8Array> {
     this.#thread ??= this.#start();
     const thread = this.#thread;
     const id = this.#nextId;
     this.#nextId += 1;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
-      const request: PanelRequest = { id, panel, data, contentType };
+      const request: PanelRequest = { id, panel, data, contentType, pixelRatio };
       thread.postMessage(request);
     });
   }

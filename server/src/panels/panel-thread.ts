@@ -3,14 +3,14 @@ import { parentPort } from "node:worker_threads";
 import { renderPanelHtml } from "@noisescale/charts/html";
 import type { PanelAnswer, PanelRequest } from "./panel-renderer.ts";
 
-parentPort?.on("message", async ({ id, panel, data, contentType }: PanelRequest) => {
+parentPort?.on("message", async ({ id, panel, data, contentType, pixelRatio }: PanelRequest) => {
   let answer: PanelAnswer;
   try {
     answer = {
       id,
       bytes:
         contentType === "image/png"
-          ? (await import("@noisescale/charts/png")).renderPanelPng(panel, data)
+          ? (await import("@noisescale/charts/png")).renderPanelPng(panel, data, { pixelRatio })
           : new TextEncoder().encode(renderPanelHtml([panel], data)),
     };
   } catch (error) {

@@ -46,7 +46,7 @@ export class RunPanels {
     const { step, timeMs } = run.fold;
     const link = this.#publicUrl === undefined ? undefined : `${this.#publicUrl}/runs/${encodeURIComponent(name)}`;
     return {
-      panels: await this.#files(data, capabilities.panels.filter(isDrawn), step, timeMs),
+      panels: await this.#files(data, capabilities, step, timeMs),
       ...(capabilities.panelData ? { panelData: { json: panelDataJson(data), step, timeMs } } : {}),
       ...(capabilities.note
         ? { note: { markdown: summaryMarkdown(data.name, data.snapshot, { link, alerts: data.alerts }), step, timeMs } }
@@ -60,17 +60,17 @@ export class RunPanels {
 
   async #files(
     data: PanelData,
-    contentTypes: readonly PanelFile["contentType"][],
+    { panels: contentTypes, picturePixelRatio }: TrackerCapabilities,
     step: number,
     timeMs: number,
   ): Promise<PanelFile[]> {
     return Promise.all(
-      contentTypes.flatMap((contentType) =>
+      contentTypes.filter(isDrawn).flatMap((contentType) =>
         panelsOf(data).map(async (panel) => ({
           panel,
           title: panelTitle(panel),
           contentType,
-          bytes: await this.#renderer.draw(panel, data, contentType),
+          bytes: await this.#renderer.draw(panel, data, contentType, picturePixelRatio),
           step,
           timeMs,
         })),
