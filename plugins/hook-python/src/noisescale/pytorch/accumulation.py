@@ -123,6 +123,7 @@ class Accumulation:
         self._restarted = restarted
         self._begun = False
         self._reading_queued = False
+        self._takes_small = True
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
         pairs = list(parameters)
         self._group_numbers = [group for _, group in pairs]
@@ -190,6 +191,7 @@ class Accumulation:
         """Forgets the step."""
         self._begun = False
         self._reading_queued = False
+        self._takes_small = True
         self._metric_known = True
         self._step_signs = []
         for slot in self._slots:
@@ -197,8 +199,14 @@ class Accumulation:
             slot.gradient = slot.signed = None
             slot.count = 0
 
-    def expects(self, more: int) -> None:
-        """Says how many parts come in this step beside those that were, where K is not that of the step before."""
+    def expects(self, more: int, *, small: bool = True) -> None:
+        """Says what comes in this step beside what was.
+
+        Args:
+            more: How many parts, where K is not that of the step before.
+            small: False where their own squares are read elsewhere; they are not taken then.
+        """
+        self._takes_small = small
         if self._given is None:
             self._expected = self._parts_so_far() + more
 
@@ -246,7 +254,7 @@ class Accumulation:
         if home != self._small.device:
             self._reserve(home)
         else:
-            for squares in (self._small, self._big, self._metric_small, self._metric_big):
+            for squares in {self._small, self._big, self._metric_small, self._metric_big}:
                 squares.clear()
         self._begun = True
 
@@ -290,13 +298,8 @@ class Accumulation:
                     self._restarted(given_up)
                 if not self._begun:
                     self._begin(gradient.device)
-                row = slot.count % _ROWS
-                if slot.count > 0 and row == 0 and not slot.pending:
-                    self._small.fold(slot.index)
-                    if self._metric is not None:
-                        self._metric_small.fold(slot.index)
-                self._small.put(row, slot.index, gradient)
-                self._put_in_metric(self._metric_small, row, slot, gradient)
+                if self._takes_small:
+                    self._put_small(slot, gradient)
                 if self.signs is not None:
                     slot.gradient = gradient.detach()
                 slot.pending = True
@@ -324,6 +327,15 @@ class Accumulation:
                 self._failed()
 
         return commit
+
+    def _put_small(self, slot: _Slot, gradient: torch.Tensor) -> None:
+        row = slot.count % _ROWS
+        if slot.count > 0 and row == 0 and not slot.pending:
+            self._small.fold(slot.index)
+            if self._metric is not None:
+                self._metric_small.fold(slot.index)
+        self._small.put(row, slot.index, gradient)
+        self._put_in_metric(self._metric_small, row, slot, gradient)
 
     def _put_in_metric(self, squares: ChunkSquares, row: int, slot: _Slot, gradient: torch.Tensor) -> None:
         if self._metric is None or not self._metric_known:

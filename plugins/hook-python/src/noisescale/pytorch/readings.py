@@ -1,5 +1,6 @@
 """The numbers of one step, from the device."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -46,10 +47,11 @@ class Reading(NamedTuple):
 def read(reading: Reading) -> RankSums:
     """Takes a step's numbers off the device, which waits for them."""
     scale = 1.0 if reading.scale is None else float(reading.scale) ** 2
-    numbers = torch.stack([reading.squares.small, reading.squares.big]).cpu() / scale
-    if not bool(numbers.isfinite().all()):
+    small, big = (
+        [x / scale for x in row] for row in torch.stack([reading.squares.small, reading.squares.big]).tolist()
+    )
+    if not all(map(math.isfinite, [*small, *big])):
         return RankSums(reading.step, "not-finite")
-    small, big = numbers.tolist()
     each = 1 / count(reading.parts)
     weights = [each if part.weight is None else float(part.weight) for part in reading.parts]
     units = [float(part.units) for part in reading.parts]

@@ -248,7 +248,7 @@ class Watcher:
         self, loss_fn: Callable[..., torch.Tensor], batch: Sequence[torch.Tensor], rows: int
     ) -> torch.Tensor:
         assert self._examples is not None
-        self._accumulation.expects(1)
+        self._accumulation.expects(1, small=False)
         with self._examples.reading(rows):
             loss = loss_fn(*batch)
             (loss if self._scaler is None else self._scaler.scale(loss)).backward()
@@ -349,7 +349,11 @@ class Watcher:
             if not self._alone:
                 self._left_out(step, "parts-changed")
             return
-        if by_example is not None and squares.parts == 1:
+        if by_example is not None:
+            if squares.parts != 1:
+                # One batch by example, and another backward pass beside.
+                self._left_out(step, "parts-changed")
+                return
             small, given = by_example
             if small is None:
                 if not self._alone:
