@@ -68,9 +68,10 @@ const quietly = (command, minutes = 5) => runCommand(command, { show: false, min
  *
  * @param {string} folder
  * @param {string} module
+ * @param {number} minutes
  */
-const inFolder = (folder, module) =>
-  runCommand([hookPython, "-m", module], { show: false, minutes: 5, folder, env: { PYTHONDONTWRITEBYTECODE: "1" } });
+const inFolder = (folder, module, minutes = 5) =>
+  runCommand([hookPython, "-m", module], { show: false, minutes, folder, env: { PYTHONDONTWRITEBYTECODE: "1" } });
 
 if (has("integration", "e2e", "oracle")) await setUp("set-up of Python", setUpPython);
 if (has("checks", "unit", "e2e")) await setUp("set-up of Python with PyTorch", setUpHookPython);
@@ -102,7 +103,7 @@ if (has("checks")) {
   for (const folder of publicPackages()) await check(`publint ${folder}`, () => lintPackage(folder));
 }
 
-if (has("unit")) await check("pytest plugins/hook-python", () => inFolder("plugins/hook-python", "pytest"));
+if (has("unit")) await check("pytest plugins/hook-python", () => inFolder("plugins/hook-python", "pytest", 15));
 
 const projects = ["unit", "integration", "e2e"].filter((project) => has(project));
 if (projects.length > 0) {

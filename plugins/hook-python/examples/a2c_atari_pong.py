@@ -1,4 +1,4 @@
-"""Trains A2C (Mnih et al. 2016, arXiv:1602.01783, in step) on Pong, and prints its noise scale in time steps.
+"""Trains A2C (Mnih et al. 2016, arXiv:1602.01783, in step) on Pong, and prints its noise scale in rollouts.
 
 pip install noisescale torch ale-py gymnasium opencv-python-headless
 npx pnpm@12 noisescale serve          # in the checkout, in another terminal
@@ -117,6 +117,13 @@ def main() -> None:
             print(f"{update + 1} updates: mean score of the last 50 games {np.mean(scores[-50:]):.1f}", flush=True)
     environments.close()
     arrived = watcher.close()
+    if watcher.snapshot is not None:
+        # A rollout is what is drawn; the collector counts its time steps.
+        known = (watcher.snapshot["b_simple"], watcher.snapshot["b_simple_low"], watcher.snapshot["b_simple_high"])
+        point, low, high = ("unknown" if steps is None else f"{steps / LENGTH:.3g}" for steps in known)
+        print(
+            f"B_simple in rollouts of {LENGTH} time steps: {point} (low {low}, high {high}); a batch has {ENVIRONMENTS}"
+        )
     print(json.dumps({"arrived": arrived, "measurements": watcher.measurements, "snapshot": watcher.snapshot}))
 
 

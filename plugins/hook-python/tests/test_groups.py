@@ -53,6 +53,51 @@ def test_the_parts_squares_are_those_of_the_groups_also_where_they_are_of_unequa
     watcher.close()
 
 
+@pytest.mark.parametrize(("sizes", "said"), [([4, 4, 4], 0), ([5, 4, 3], 2)])
+def test_groups_that_differ_in_size_are_counted_and_said_once(
+    sizes: list[int], said: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    watcher = noisescale.watch(model, optimizer, every=1, unit="timestep", sink=lambda _: None)
+    groups = torch.arange(3).repeat_interleave(torch.tensor(sizes))
+    for number in range(2):
+        (batch,) = batches([12], number)
+        watcher.backward(lambda x, y: cross_entropy(model, (x, y)), batch, groups=groups)
+        optimizer.step()
+    watcher.close()
+    assert watcher.counts.get("groups-uneven", 0) == said
+    assert len(caplog.records) == min(said, 1)
+
+
+def test_rollouts_of_very_unequal_length_give_the_signal_and_the_noise_of_such_a_batch() -> None:
+    lengths, width = [2, 3, 4, 5, 8, 12, 20, 30], 30
+    generator = torch.Generator().manual_seed(3)
+    model = nn.Linear(width, 1, bias=False)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    seen: list[Measurement] = []
+    watcher = noisescale.watch(model, optimizer, every=1, unit="timestep", sink=seen.append)
+    groups = torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths))
+    for _ in range(600):
+        # All time steps of an environment alike: it is as noisy however long it lasts.
+        x = (0.3 + torch.randn(len(lengths), width, generator=generator))[groups]
+        watcher.backward(lambda x: model(x).mean(), (x,), chunks=len(lengths), groups=groups)
+        optimizer.step()
+        optimizer.zero_grad()
+    watcher.close()
+    # |g|² of the batch's mean is |G|² + 30·ΣT²/(ΣT)², which is tr Σ a time step over the ΣT time steps.
+    trace, square = width * sum(t * t for t in lengths) / sum(lengths), width * 0.3**2
+    pairs = [
+        ((m["small"]["batch_size"], m["small"]["squared_norm"]), (m["big"]["batch_size"], m["big"]["squared_norm"]))
+        for m in seen
+    ]
+    traces = [(small - big) / (1 / b - 1 / batch) for (b, small), (batch, big) in pairs]
+    signals = [(batch * big - b * small) / (batch - b) for (b, small), (batch, big) in pairs]
+    # Four standard errors of 600 steps each.
+    assert sum(traces) / len(traces) == pytest.approx(trace, rel=0.03)
+    assert sum(signals) / len(signals) == pytest.approx(square, rel=0.13)
+
+
 def mean_trace_and_signal(*, by_environment: bool) -> tuple[float, float]:
     """tr Σ per time step and |G|², means over simulated steps of 16 environments of 8 time steps each."""
     environments, length, width = 16, 8, 30

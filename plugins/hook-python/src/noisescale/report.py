@@ -12,6 +12,7 @@ _log = logging.getLogger("noisescale")
 
 EventCode = Literal[
     "batch-norm",
+    "groups-uneven",
     "hessian-failed",
     "hook-failed",
     "lbfgs",
@@ -36,6 +37,10 @@ _SAID = {
     ),
     "hessian-failed": "the loss could not be differentiated twice: B_noise is not measured, everything else is",
     "hook-failed": "the hook failed and measures no further; the training goes on as it would without it",
+    "groups-uneven": (
+        "groups of a batch differ in size: each weighs as its rows, and the noise scale is that of batches with such a "
+        "mixture of sizes"
+    ),
     "lbfgs": "LBFGS runs many backward passes a step, which are no parts of one batch: nothing is measured",
     "not-covered": "the squares of each example's gradient cannot be read, parts of the batch are taken instead",
     "not-one-gradient": (

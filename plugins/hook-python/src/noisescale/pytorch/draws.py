@@ -5,6 +5,12 @@ from collections.abc import Sequence
 import torch
 
 
+def sizes_differ(groups: Sequence[int] | torch.Tensor) -> bool:
+    """Whether some group has more rows than another."""
+    sizes = torch.unique(torch.as_tensor(groups), return_counts=True)[1].tolist()
+    return len(set(sizes)) > 1
+
+
 def parts_of_rows(groups: Sequence[int] | torch.Tensor, parts: int) -> list[torch.Tensor]:
     """Deals whole groups to parts of about as many rows each: the largest group first, to the part with the fewest.
 

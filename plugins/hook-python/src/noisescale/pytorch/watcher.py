@@ -15,7 +15,7 @@ from noisescale.cadence import Cadence
 from noisescale.exchange import Exchange, RankSums
 from noisescale.measurements import measurement_of
 from noisescale.pytorch.accumulation import Accumulation, PartsChangedError, Squares
-from noisescale.pytorch.draws import parts_of_rows
+from noisescale.pytorch.draws import parts_of_rows, sizes_differ
 from noisescale.pytorch.layers import grouped_by_layer
 from noisescale.pytorch.per_example import ExampleSquares, NotCoveredError
 from noisescale.pytorch.processes import Processes
@@ -203,6 +203,8 @@ class Watcher:
         self, batch: Sequence[torch.Tensor], chunks: int, groups: Sequence[int] | torch.Tensor | None
     ) -> list[tuple[torch.Tensor, ...]]:
         if groups is not None:
+            if sizes_differ(groups):
+                self._report.event(self._step, "warning", "groups-uneven")
             return [tuple(tensor[rows.to(tensor.device)] for tensor in batch) for rows in parts_of_rows(groups, chunks)]
         split = chunks if chunks >= 2 and len(batch[0]) >= 2 * chunks else 1
         return list(zip(*(tensor.tensor_split(split) for tensor in batch), strict=True))
