@@ -26,6 +26,8 @@ export interface BatchSizeLimits {
   readonly maxChangeFactor?: number | undefined;
   /** Measurements that are taken after a change before the next one; 25. */
   readonly measurementsBetween?: number | undefined;
+  /** Measurements over which answers in a row have to call for a change the same way before it is made; 10. */
+  readonly agreeingMeasurements?: number | undefined;
   /** Steps by which the collector's answer may lag behind the training; 1000. */
   readonly maxAgeSteps?: number | undefined;
 }
@@ -40,6 +42,7 @@ const defaults: RequiredLimits = {
   hysteresisFactor: 1.25,
   maxChangeFactor: 2,
   measurementsBetween: 25,
+  agreeingMeasurements: 10,
   maxAgeSteps: 1000,
 };
 
@@ -55,6 +58,8 @@ export class BatchSizeControl {
   #missing = 0;
   /** Answers from before this step say nothing of the batch size after the last change. */
   #fromStep = 0;
+  /** The way in which the last answers in a row call for a change, and the measurements of the first of them. */
+  #calling: { readonly larger: boolean; readonly since: number } | undefined;
 
   /** @throws RangeError naming the limit that is wrong */
   constructor(limits: BatchSizeLimits, optimizer: RunDeclarationInput["optimizer"]) {
@@ -72,13 +77,18 @@ export class BatchSizeControl {
 
   /** @returns undefined while the batch size stands */
   decide(snapshot: Snapshot | BriefSnapshot): BatchSizeChange | undefined {
-    const { batch_size: current, recommendation } = snapshot;
+    const { batch_size: current, recommendation, measurements } = snapshot;
     const { batch_size: recommended } = recommendation;
-    if (!this.#mayDecide(snapshot) || current === null || recommended === null) return undefined;
-    if (!this.#isOff(recommendation, recommended, current)) return undefined;
+    const isKnown = this.#mayDecide(snapshot) && current !== null && recommended !== null;
+    if (!isKnown || !this.#isOff(recommendation, recommended, current)) {
+      this.#calling = undefined;
+      return undefined;
+    }
+    if (!this.#isAgreed(recommended > current, measurements)) return undefined;
     const accumulation = this.#accumulation(recommended, current);
     const batchSize = accumulation * this.#limits.microBatch;
     if (!this.#isTowards(batchSize, recommended, current)) return undefined;
+    this.#calling = undefined;
     this.#missing = this.#limits.measurementsBetween;
     this.#fromStep = (this.#last?.step ?? 0) + 1;
     return {
@@ -110,6 +120,12 @@ export class BatchSizeControl {
       : current > recommended * hysteresisFactor && (high ?? Number.POSITIVE_INFINITY) < current;
   }
 
+  /** One large gradient may move the estimate, with its whole interval, for a few measurements. */
+  #isAgreed(larger: boolean, measurements: number): boolean {
+    if (this.#calling?.larger !== larger) this.#calling = { larger, since: measurements };
+    return measurements - this.#calling.since >= this.#limits.agreeingMeasurements;
+  }
+
   #accumulation(recommended: number, current: number): number {
     const { maxChangeFactor, maxAccumulation, microBatch, minAccumulation } = this.#limits;
     const wanted = Math.min(Math.max(recommended, current / maxChangeFactor), current * maxChangeFactor);
@@ -137,6 +153,8 @@ function checkedLimits(given: BatchSizeLimits): RequiredLimits {
   require(limits, "hysteresisFactor", (value) => value >= 1, "a number from 1");
   require(limits, "maxChangeFactor", (value) => value > 1, "a number above 1");
   require(limits, "measurementsBetween", (value) => Number.isSafeInteger(value) && value >= 0, "a whole number from 0");
+  require(limits, "agreeingMeasurements", (value) =>
+    Number.isSafeInteger(value) && value >= 0, "a whole number from 0");
   require(limits, "maxAgeSteps", (value) => value >= 0, "a number from 0");
   return limits;
 }

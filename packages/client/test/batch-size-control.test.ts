@@ -30,7 +30,7 @@ function answered(answer: Answer) {
     learning_rate_factor: factor,
     held_back: heldBack,
   };
-  return { ...snapshot, step, attempt, identifiable, batch_size: batchSize, recommendation };
+  return { ...snapshot, step, measurements: step + 1, attempt, identifiable, batch_size: batchSize, recommendation };
 }
 
 /** A training that measures every step, hears of it at once, and does what it is asked. */
@@ -61,7 +61,7 @@ function decide(
   limits: BatchSizeLimits = {},
   optimizer: "sgd" | "adam" | undefined = undefined,
 ) {
-  const control = new BatchSizeControl(limits, optimizer);
+  const control = new BatchSizeControl({ agreeingMeasurements: 0, ...limits }, optimizer);
   control.measured({ attempt: 0, step: 100 });
   return control.decide(answered({ step: 100, batchSize: 64, recommended: 64, ...answer }));
 }
@@ -72,6 +72,7 @@ const limitsOf = fc.record({
   hysteresisFactor: fc.double({ min: 1, max: 2, noNaN: true }),
   maxChangeFactor: fc.double({ min: 1.1, max: 8, noNaN: true }),
   measurementsBetween: fc.integer({ min: 0, max: 5 }),
+  agreeingMeasurements: fc.integer({ min: 0, max: 5 }),
 });
 const seeded = { seed: 11, numRuns: 300 };
 
@@ -128,7 +129,7 @@ describe("the batch size that follows a recommendation", () => {
   });
 
   it("waits after a change for measurements of its own, and for the answer to the last of them", () => {
-    const control = new BatchSizeControl({ measurementsBetween: 3 }, "sgd");
+    const control = new BatchSizeControl({ measurementsBetween: 3, agreeingMeasurements: 0 }, "sgd");
     const at = (step: number) => control.decide(answered({ step, batchSize: 64, recommended: 1000 }));
     control.measured({ attempt: 0, step: 10 });
     expect(at(10)).toBeDefined();
@@ -138,6 +139,25 @@ describe("the batch size that follows a recommendation", () => {
     expect(at(39)).toBeUndefined();
     // The loop did not follow, and is asked again.
     expect(at(40)).toMatchObject({ batchSize: 128 });
+  });
+
+  it("stands until answers in a row have called for the same change over some measurements", () => {
+    const control = new BatchSizeControl({ agreeingMeasurements: 10 }, "sgd");
+    const at = (step: number, recommended: number, identifiable = true) => {
+      control.measured({ attempt: 0, step });
+      return control.decide(answered({ step, batchSize: 256, recommended, identifiable }));
+    };
+    expect(at(100, 80)).toBeUndefined();
+    expect(at(109, 80)).toBeUndefined();
+    // Another way, the right size, and nothing known each begin the row anew.
+    expect(at(110, 512)).toBeUndefined();
+    expect(at(115, 80)).toBeUndefined();
+    expect(at(124, 256)).toBeUndefined();
+    expect(at(125, 80)).toBeUndefined();
+    expect(at(134, 80, false)).toBeUndefined();
+    expect(at(135, 80)).toBeUndefined();
+    expect(at(144, 90)).toBeUndefined();
+    expect(at(145, 70)).toMatchObject({ batchSize: 128 });
   });
 
   it("never changes by more than the largest factor, and by nothing but whole micro-batches", () => {
@@ -161,7 +181,7 @@ describe("the batch size that follows a recommendation", () => {
         // From below one micro-batch a doubling may not reach it.
         fc.pre(first >= limits.microBatch && limits.maxChangeFactor >= 2);
         const loop = new FollowingLoop(first, limits);
-        for (let step = 0; step < 200; step += 1) loop.take(target);
+        for (let step = 0; step < 400; step += 1) loop.take(target);
         const { length } = loop.batchSizes;
         for (let step = 0; step < 200; step += 1) loop.take(target);
         expect(loop.batchSizes).toHaveLength(length);
@@ -191,7 +211,7 @@ describe("the batch size that follows a recommendation", () => {
       fc.property(unknown, (recommended) => {
         const known = recommended.filter((value) => value !== null);
         const [all, those] = [recommended, known].map((values) => {
-          const loop = new FollowingLoop(64, { measurementsBetween: 0 });
+          const loop = new FollowingLoop(64, { measurementsBetween: 0, agreeingMeasurements: 0 });
           for (const value of values) loop.take(value);
           return loop.batchSizes;
         });
@@ -236,6 +256,7 @@ describe("limits", () => {
     [{ microBatch: 0 }, /^batchSizeLimits\.microBatch: must be a number above 0, got 0$/],
     [{ minAccumulation: 1.5 }, /minAccumulation: must be a whole number from 1/],
     [{ minAccumulation: 4, maxAccumulation: 2 }, /maxAccumulation: must be a whole number from minAccumulation, 4/],
+    [{ agreeingMeasurements: -1 }, /agreeingMeasurements: must be a whole number from 0/],
     [{ hysteresisFactor: 0.9 }, /hysteresisFactor: must be a number from 1/],
     [{ maxChangeFactor: 1 }, /maxChangeFactor: must be a number above 1/],
     [{ measurementsBetween: -1 }, /measurementsBetween: must be a whole number from 0/],

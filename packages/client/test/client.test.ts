@@ -259,7 +259,7 @@ describe("a training loop that follows the recommendation", () => {
     const changes: BatchSizeChange[] = [];
     const client = clientOf({
       declaration: { project: "p", optimizer: "sgd" },
-      batchSizeLimits: { microBatch: 16 },
+      batchSizeLimits: { microBatch: 16, agreeingMeasurements: 0 },
       onRecommendation: (change) => changes.push(change),
     });
     collector.script.push(answer(201, {}), taken(0, 70), taken(1, 128));
@@ -282,7 +282,7 @@ describe("a training loop that follows the recommendation", () => {
       },
     ],
   ])("may fail: where it %s, training and delivery go on, with one warning", async (_, onRecommendation) => {
-    const client = clientOf({ onRecommendation, batchSizeLimits: { measurementsBetween: 0 } });
+    const client = clientOf({ onRecommendation, batchSizeLimits: { measurementsBetween: 0, agreeingMeasurements: 0 } });
     collector.script.push(answer(201, {}), taken(0, 512), taken(1, 512));
     for (const step of [0, 1]) {
       client.record(measurement(step));

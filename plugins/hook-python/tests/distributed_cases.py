@@ -403,6 +403,7 @@ def parts_follow_a_recommendation() -> None:
             sink=collector.url,
             spool_directory=folder,
             on_recommendation=change_parts,
+            batch_size_limits=noisescale.BatchSizeLimits(agreeing_measurements=0),
         )
         for step in range(14):
             counts.append(parts)

@@ -29,12 +29,18 @@ def answered(
         "learning_rate_factor": factor,
         "held_back": held_back,
     }
-    snapshot = {"step": step, "attempt": attempt, "identifiable": identifiable, "batch_size": batch_size}
+    snapshot = {
+        "step": step,
+        "measurements": step + 1,
+        "attempt": attempt,
+        "identifiable": identifiable,
+        "batch_size": batch_size,
+    }
     return cast(BriefSnapshot, {**snapshot, "recommendation": recommendation})
 
 
 def limits(**given: Any) -> BatchSizeLimits:  # noqa: ANN401
-    return BatchSizeLimits(**{"micro_batch": 1, **given})
+    return BatchSizeLimits(**{"micro_batch": 1, "agreeing_measurements": 0, **given})
 
 
 def decide(
@@ -74,6 +80,7 @@ def random_limits(draw: random.Random) -> BatchSizeLimits:
         hysteresis_factor=draw.uniform(1, 2),
         max_change_factor=draw.uniform(1.1, 8),
         measurements_between=draw.randint(0, 5),
+        agreeing_measurements=draw.randint(0, 5),
     )
 
 
@@ -153,8 +160,28 @@ def test_after_a_change_it_waits_for_measurements_of_its_own_and_for_the_answer_
     assert size(at(40)) == (128, 128)
 
 
+def test_it_stands_until_answers_in_a_row_have_called_for_the_same_change_over_some_measurements() -> None:
+    control = BatchSizeControl(limits(agreeing_measurements=10), "sgd")
+
+    def at(step: int, recommended: float, *, identifiable: bool = True) -> BatchSizeChange | None:
+        control.measured(0, step)
+        return control.decide(answered(step, 256, recommended, identifiable=identifiable))
+
+    assert at(100, 80) is None
+    assert at(109, 80) is None
+    # Another way, the right size, and nothing known each begin the row anew.
+    assert at(110, 512) is None
+    assert at(115, 80) is None
+    assert at(124, 256) is None
+    assert at(125, 80) is None
+    assert at(134, 80, identifiable=False) is None
+    assert at(135, 80) is None
+    assert at(144, 90) is None
+    assert size(at(145, 70)) == (128, 128)
+
+
 def test_the_micro_batch_is_that_of_the_last_measurement_where_no_limit_says_it() -> None:
-    control = BatchSizeControl(BatchSizeLimits(), "sgd")
+    control = BatchSizeControl(BatchSizeLimits(agreeing_measurements=0), "sgd")
     control.measured(0, 100, 12)
     control.measured(0, 101, 16)
     assert size(control.decide(answered(recommended=100))) == (112, 7)

@@ -38,7 +38,13 @@ def measurements(collector: RecordingCollector) -> list[Any]:
 
 
 def options(collector: RecordingCollector, folder: Path) -> dict[str, Any]:
-    return {"sink": collector.url, "every": 1, "spool_directory": folder, "user_runs": False}
+    return {
+        "sink": collector.url,
+        "every": 1,
+        "spool_directory": folder,
+        "user_runs": False,
+        "batch_size_limits": noisescale.BatchSizeLimits(agreeing_measurements=0),
+    }
 
 
 def test_a_loop_is_told_in_its_own_thread_and_measured_with_its_new_parts(tmp_path: Path) -> None:
@@ -92,7 +98,7 @@ def test_what_on_recommendation_raises_is_one_warning_and_never_reaches_training
 
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
-    often = noisescale.BatchSizeLimits(measurements_between=0)
+    often = noisescale.BatchSizeLimits(measurements_between=0, agreeing_measurements=0)
     with RecordingCollector() as collector, caplog.at_level(logging.WARNING, "noisescale"):
         recommending(collector, 32)
         watcher = noisescale.watch(
@@ -100,8 +106,7 @@ def test_what_on_recommendation_raises_is_one_warning_and_never_reaches_training
             optimizer,
             micro_batch=8,
             on_recommendation=fail,
-            batch_size_limits=often,
-            **options(collector, tmp_path),
+            **{**options(collector, tmp_path), "batch_size_limits": often},
         )
         for seed in range(6):
             for part in batches([8] * 2, seed):

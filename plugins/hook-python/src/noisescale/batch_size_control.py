@@ -40,6 +40,8 @@ class BatchSizeLimits:
             in the recommendation's interval.
         max_change_factor: Largest factor of one change, up or down.
         measurements_between: Measurements that are taken after a change before the next one.
+        agreeing_measurements: Measurements over which answers in a row have to call for a change the same way before it
+            is made.
         max_age_steps: Steps by which the collector's answer may lag behind the training.
     """
 
@@ -49,6 +51,7 @@ class BatchSizeLimits:
     hysteresis_factor: float = 1.25
     max_change_factor: float = 2.0
     measurements_between: int = 25
+    agreeing_measurements: int = 10
     max_age_steps: float = 1000
 
     def __post_init__(self) -> None:
@@ -63,6 +66,8 @@ class BatchSizeLimits:
         _require("max_change_factor", self.max_change_factor, self.max_change_factor > 1, "a number above 1")
         between = self.measurements_between
         _require("measurements_between", between, isinstance(between, int) and between >= 0, "a whole number from 0")
+        agree = self.agreeing_measurements
+        _require("agreeing_measurements", agree, isinstance(agree, int) and agree >= 0, "a whole number from 0")
         _require("max_age_steps", self.max_age_steps, self.max_age_steps >= 0, "a number from 0")
 
 
@@ -81,6 +86,8 @@ class BatchSizeControl:
         self._missing = 0
         # Answers from before this step say nothing of the batch size after the last change.
         self._from_step = 0
+        # Whether the last answers in a row call for a larger batch, and the measurements of the first of them.
+        self._calling: tuple[bool, float] | None = None
 
     def measured(self, attempt: int, step: int, micro_batch: float | None = None) -> None:
         """Tells of a measurement as it is taken, long before the collector answers.
@@ -102,13 +109,18 @@ class BatchSizeControl:
         current, recommendation = snapshot["batch_size"], snapshot["recommendation"]
         recommended, micro_batch = recommendation["batch_size"], self._micro_batch
         if self._last is None or micro_batch is None or current is None or recommended is None:
+            self._calling = None
             return None
         if not self._may_decide(snapshot, *self._last) or not self._is_off(recommendation, recommended, current):
+            self._calling = None
+            return None
+        if not self._is_agreed(recommended > current, snapshot["measurements"]):
             return None
         accumulation = self._accumulation(recommended, current, micro_batch)
         batch_size = accumulation * micro_batch
         if not self._is_towards(batch_size, recommended, current):
             return None
+        self._calling = None
         self._missing = self._limits.measurements_between
         self._from_step = self._last[1] + 1
         factor = recommendation["learning_rate_factor"]
@@ -131,6 +143,12 @@ class BatchSizeControl:
         if recommended > current:
             return recommended > current * self._limits.hysteresis_factor and low is not None and low > current
         return current > recommended * self._limits.hysteresis_factor and high is not None and high < current
+
+    def _is_agreed(self, larger: bool, measurements: float) -> bool:
+        """One large gradient may move the estimate, with its whole interval, for a few measurements."""
+        if self._calling is None or self._calling[0] != larger:
+            self._calling = (larger, measurements)
+        return measurements - self._calling[1] >= self._limits.agreeing_measurements
 
     def _accumulation(self, recommended: float, current: float, micro_batch: float) -> int:
         limits = self._limits
