@@ -1,13 +1,15 @@
 """The runs of experiment trackers that the training logs to already, found without asking.
 
-MLflow's is named to the collector, which writes to it. What needs no network, W&B's client and TensorBoard's writer, is
-logged to in the training's own thread.
+MLflow's and that of a trackio server are named to the collector, which writes to them. What needs no network, W&B's
+client, TensorBoard's writer and trackio's files, is logged to in the training's own thread: of them the collector needs
+to know nothing, nor have credentials.
 """
 
 import gc
 import logging
 import sys
 import time
+from collections.abc import Sequence
 from typing import Protocol, cast
 
 from noisescale.wire import BriefSnapshot, RunDeclarationTracker
@@ -41,24 +43,69 @@ class _Mlflow(Protocol):
     def get_tracking_uri(self) -> str: ...
 
 
+class _TrackioRun(Protocol):
+    id: str
+    project: str
+    _next_step: int
+
+    def log(self, metrics: dict[str, float], step: int | None = None) -> None: ...
+
+
 def found_runs() -> list[RunDeclarationTracker]:
-    """Runs that the collector can write to: called from the thread that trains, where MLflow's is active.
+    """Runs that the collector can write to: called from the thread that trains, where they are active.
 
     Each is named as the collector names a tracker that it finds in its environment.
     """
-    mlflow = cast(_Mlflow | None, sys.modules.get("mlflow"))
+    found: list[RunDeclarationTracker] = []
     try:
-        run = None if mlflow is None else mlflow.active_run()
-        if mlflow is None or run is None or not mlflow.get_tracking_uri().startswith(("http:", "https:")):
-            return []
-        return [{"name": "mlflow", "run": {"run_id": run.info.run_id}}]
+        mlflow_run = _mlflow_run()
+        if mlflow_run is not None:
+            found.append({"name": "mlflow", "run": {"run_id": mlflow_run}})
+        trackio_run = _trackio_run(at_server=True)
+        if trackio_run is not None:
+            found.append({"name": "trackio", "run": {"project": trackio_run.project, "run_id": trackio_run.id}})
     except Exception:
-        _log.warning("noisescale: MLflow did not say which run is active", exc_info=True)
-        return []
+        _log.warning("noisescale: a tracker's client did not say which run is active", exc_info=True)
+    return found
+
+
+def _mlflow_run() -> str | None:
+    """Id of the run that is active at a server; without one, that of Lightning's logger, which makes none active."""
+    mlflow = cast(_Mlflow | None, sys.modules.get("mlflow"))
+    if mlflow is None:
+        return None
+    run = mlflow.active_run()
+    if run is not None:
+        return run.info.run_id if _is_server(mlflow.get_tracking_uri()) else None
+    names = ("lightning.pytorch.loggers.mlflow", "pytorch_lightning.loggers.mlflow")
+    # One that has made no run yet would make it when asked by its public name.
+    loggers = [vars(logger) for logger in _living(names, "MLFlowLogger")]
+    runs = {logger["_run_id"] for logger in loggers if _is_server(logger["_tracking_uri"]) and logger["_run_id"]}
+    return runs.pop() if len(runs) == 1 else None
+
+
+def _trackio_run(*, at_server: bool) -> _TrackioRun | None:
+    """The run that this process logs to, where it is at a server, or where it is not: in files or in a Space."""
+    context = sys.modules.get("trackio.context_vars")
+    if context is None:
+        return None
+    run: _TrackioRun | None = context.current_run.get()
+    is_at_server = _is_server(context.current_server.get()) and context.current_space_id.get() is None
+    return run if is_at_server == at_server else None
+
+
+def _is_server(address: str | None) -> bool:
+    return address is not None and address.startswith(("http:", "https:"))
+
+
+def _living(modules: Sequence[str], name: str) -> list[object]:
+    """What this process has of a class, in those of the modules that are imported."""
+    kinds = [kind for module in modules if isinstance(kind := getattr(sys.modules.get(module), name, None), type)]
+    return [thing for thing in gc.get_objects() if type(thing) in kinds] if kinds else []
 
 
 class OwnLog:
-    """Logs snapshots to the W&B run and the TensorBoard writer of this process, where there is one of them."""
+    """Logs snapshots to the W&B run, the TensorBoard writer and the local trackio run of this process."""
 
     def __init__(self) -> None:
         self._logged: BriefSnapshot | None = None
@@ -78,6 +125,10 @@ class OwnLog:
             if run is not None:
                 # With the row that the training logs next, so that its own steps stay as they are.
                 run.log(_values(snapshot), commit=False)
+            trackio_run = _trackio_run(at_server=False)
+            if trackio_run is not None and trackio_run._next_step > 0:
+                # At the step that the training logged last, so that its own count goes on as it would.
+                trackio_run.log(_values(snapshot), step=trackio_run._next_step - 1)
             writer = self._open_writer()
             if writer is not None:
                 for key, value in _values(snapshot).items():
@@ -89,14 +140,9 @@ class OwnLog:
     def _open_writer(self) -> _Writer | None:
         if not self._looked:
             self._looked = True
-            kinds = [
-                kind
-                for module in ("torch.utils.tensorboard.writer", "tensorboardX.writer")
-                if isinstance(kind := getattr(sys.modules.get(module), "SummaryWriter", None), type)
-            ]
-            writers = [thing for thing in gc.get_objects() if type(thing) in kinds] if kinds else []
+            writers = _living(("torch.utils.tensorboard.writer", "tensorboardX.writer"), "SummaryWriter")
             # Which of several is the training's cannot be told.
-            self._writer = writers[0] if len(writers) == 1 else None
+            self._writer = cast(_Writer, writers[0]) if len(writers) == 1 else None
         return self._writer if self._writer is not None and self._writer.all_writers is not None else None
 
 

@@ -53,7 +53,7 @@ def watch(
         batch_size_limits: How far and how often it may.
         first_step: Number of the first step of a training that was resumed.
         spool_directory: Where records wait while the collector is away; `.noisescale/spool`.
-        user_runs: False leaves alone the runs of MLflow, W&B and TensorBoard that the training logs to.
+        user_runs: False leaves alone the runs of MLflow, W&B, TensorBoard and trackio that the training logs to.
         enabled: False, or `NOISESCALE_DISABLED=1`, measures and sends nothing.
 
     Raises:
