@@ -15,8 +15,8 @@ from noisescale.pytorch.squares import squared_norm
 
 Rule = Callable[..., dict[str, torch.Tensor]]
 
-# 16 MB in float32: gradients of so many examples at a time that they stay in a cache and take little memory.
-_MOST_ELEMENTS = 2**22
+# 4 MB in float32: gradients of so many examples at a time that they stay in a cache.
+_MOST_ELEMENTS = 2**20
 
 
 def rule_of(module: nn.Module) -> Rule | None:

@@ -69,7 +69,7 @@ def watch(
         run: Name of the run; `NOISESCALE_RUN`, else the project with the time.
         project: `NOISESCALE_PROJECT`, else the script's name.
         sink: The collector's address, a path (NDJSON) or a function; `NOISESCALE_URL`, else this machine's collector.
-        every: A step in so many is measured; where it is left out, so many that it costs about 1 %.
+        every: A step in so many is measured; where it is left out, so many that it costs 1 % at most.
         parts: K, where steps of another number are to be left out; else K is seen.
         layers: Squares of each layer too.
         hessian_every: A step in so many has B_noise measured too, by `watcher.backward` or `watcher.hessian`.
