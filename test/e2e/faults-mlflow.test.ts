@@ -19,7 +19,7 @@ async function startMlflow(): Promise<FaultyTracker> {
   const read = async (run: string, project: string) => client.readRun((await find(run, project)).run_id);
   return {
     url: entrance.url,
-    config: (address, credentials) => ({ kind: "mlflow", tracking_uri: address, token: credentials }),
+    config: (name, address, credentials) => ({ name, kind: "mlflow", tracking_uri: address, token: credentials }),
     bringsRows: (path) => path.endsWith("/runs/log-batch"),
     steps: async (run, project) =>
       ((await read(run, project)).metrics["noise_scale/batch_size"] ?? []).map(([step]) => step),

@@ -12,7 +12,8 @@ async function startTrackio(): Promise<FaultyTracker> {
   };
   return {
     url: server.url,
-    config: (address, credentials) => ({
+    config: (name, address, credentials) => ({
+      name,
       kind: "trackio",
       server_url: address,
       write_token: credentials === "right" ? server.writeToken : "another token",

@@ -24,7 +24,8 @@ async function startWandb(): Promise<FaultyTracker> {
   };
   return {
     url: server.url,
-    config: (address, credentials) => ({
+    config: (name, address, credentials) => ({
+      name,
       kind: "wandb",
       base_url: address,
       api_key: credentials === "right" ? apiKey : "b".repeat(40),

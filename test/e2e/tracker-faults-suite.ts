@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { RunDetail } from "@noisescale/protocol";
-import { type Collector, startCollector } from "@noisescale/server";
+import { type Collector, startCollector, type TrackerConfigInput } from "@noisescale/server";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { silentLogger } from "../../server/test/silent-logger.ts";
 import { type Fault, FaultProxy, retryAfterSeconds } from "./fault-proxy.ts";
@@ -10,8 +10,8 @@ import { type Fault, FaultProxy, retryAfterSeconds } from "./fault-proxy.ts";
 /** A tracker's server, and what is found there by the tracker's own client. */
 export interface FaultyTracker {
   readonly url: string;
-  /** Entry of the collector's configuration, without its name. */
-  config(address: string, credentials: "right" | "wrong"): Readonly<Record<string, unknown>>;
+  /** Entry of the collector's configuration. */
+  config(name: string, address: string, credentials: "right" | "wrong"): TrackerConfigInput;
   /** Calls that bring rows, by their path. */
   bringsRows(path: string): boolean;
   /** Steps of the collector's run, in the order in which the tracker has them. */
@@ -52,7 +52,7 @@ export function describeTrackerFaults(
       logger: silentLogger,
       config: {
         trackers: [
-          { name: "tracker", ...tracker.config(proxy.url, credentials) },
+          tracker.config("tracker", proxy.url, credentials),
           { name: "board", kind: "tensorboard", root: join(folder, "board") },
         ],
       },
