@@ -21,7 +21,7 @@ from jax_training import (
     network,
 )
 from noisescale.jax import PartSums, grad_parts
-from noisescale.jax.part_sums import Tree
+from noisescale.jax.sums import Tree
 from noisescale.wire import Measurement
 
 DEVICES = 4

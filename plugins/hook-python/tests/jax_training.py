@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from noisescale.jax.part_sums import Tree, named_leaves
+from noisescale.jax.sums import Tree, named_leaves
 from noisescale.wire import Measurement
 
 # Rounding of float32 sums over a few hundred elements.

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from noisescale.jax.part_sums import Counts, PartSums, Tree, named_leaves, part_sums, squares, squares_of, widened
+from noisescale.jax.sums import Counts, PartSums, Tree, named_leaves, part_sums, squares, squares_of, widened
 
 
 class TapState(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from noisescale.jax.part_sums import Tree
+from noisescale.jax.sums import Tree
 
 
 class Functional(NamedTuple):

@@ -1,4 +1,4 @@
-"""Takes the numbers of measured steps off the device without ever waiting for it."""
+"""Takes the numbers of measured steps off the device without waiting for it."""
 
 import atexit
 import time
@@ -12,8 +12,8 @@ import numpy as np
 
 from noisescale.cadence import Cadence
 from noisescale.exchange import RankSums
-from noisescale.jax.grad_parts import Measure
-from noisescale.jax.part_sums import Counts, PartSums, Tree
+from noisescale.jax.gradient import Measure
+from noisescale.jax.sums import Counts, PartSums, Tree
 from noisescale.layer_names import layers_of
 from noisescale.measurements import measurement_of
 from noisescale.parts import PartSums as PartNumbers
@@ -73,7 +73,6 @@ class Watcher:
         self._closed = False
         self._said: set[EventCode] = set()
         self._readings: deque[_Reading] = deque(maxlen=_MOST_WAITING)
-        self._before: tuple[int, bool, PartSums] | None = None
         self._last_of_tap = -1
         self._measure = self._next_measure()
         atexit.register(_last_numbers, weakref.ref(self))
@@ -114,7 +113,7 @@ class Watcher:
         return self._cadence.every
 
     def record(self, source: Tree, *, learning_rate: jax.Array | float | None = None) -> None:
-        """Ends a step. Never waits for what the device still works at, and never raises.
+        """Ends a step. Never raises, and waits for the device in the first 40 steps alone, where `every` is chosen.
 
         Args:
             source: What the step returned: the `PartSums` of `grad_parts`, or the state of an optimizer (that of optax,
@@ -125,11 +124,13 @@ class Watcher:
         step, self._step = self._step, self._step + 1
         measured = self._measure is not None
         try:
-            if self._cadence.choosing or (measured and not self._off):
+            if (self._cadence.choosing or measured) and not self._off:
                 sums = _sums_in(source)
-                if measured and not self._off:
+                if measured:
                     self._readings.append(_Reading(step, time.time() * 1000, sums, learning_rate))
-                self._time(step, measured, sums)
+                if self._cadence.choosing:
+                    sums.loss.block_until_ready()
+                    self._cadence.ended(step, measured)
             self._read_ready()
             if measured and self._own_log is not None:
                 self._own_log.update(self._report.sink.snapshot)
@@ -179,20 +180,6 @@ class Watcher:
             return Measure()
         self._next_hessian = self._step + self._hessian_every
         return Measure(jax.random.key(self._step))
-
-    def _time(self, step: int, measured: bool, sums: PartSums) -> None:
-        """Times the step before, while the cadence is chosen.
-
-        This step is with the device already, so that it has work while its last one is waited for.
-        """
-        if not self._cadence.choosing:
-            return
-        before, self._before = self._before, (step, measured, sums)
-        if before is not None:
-            before[2].loss.block_until_ready()
-            self._cadence.ended(before[0], before[1])
-        if not self._cadence.choosing:
-            self._before = None
 
     def _read_ready(self) -> None:
         while self._readings and all(leaf.is_ready() for leaf in jax.tree.leaves(self._readings[0].sums)):

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from noisescale.jax.modules import Functional, functional
-from noisescale.jax.part_sums import Counts, Mask, PartSums, Tree, form_of, named_leaves, squares_of, widened
+from noisescale.jax.sums import Counts, Mask, PartSums, Tree, form_of, named_leaves, squares_of, widened
 
 Axis = Hashable | tuple[Hashable, ...]
 
