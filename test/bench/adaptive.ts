@@ -1,26 +1,28 @@
 // Steps and digits until the demo's network is as accurate as the demo (packages/cli/src/demo), with a batch size that
 // follows the recommendation and with fixed ones. All start at the demo's rate for its own batch size, turned by one rule,
-// (1 + 𝓑/64)/(1 + 𝓑/B): at the collector's 𝓑 where the size follows, at the demo's critical batch size where it stands.
+// (1 + 𝓑/64)/(1 + 𝓑/B): at the collector's 𝓑 where the size follows, at the critical batch size that the demo predicts for its
+// own run (by B_noise) where it stands.
 //   node --conditions=@noisescale/source test/bench/adaptive.ts [seeds]
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { snapshotSchema } from "@noisescale/protocol";
 import { startCollector } from "@noisescale/server";
 import { sgdLearningRateFactor } from "@noisescale/statistics";
 import { type TrainingResult, trainInThread } from "../../packages/cli/src/demo/train-in-thread.ts";
-import { adaptivePlan, fixedOutcome, type TrainingPlan } from "../../packages/cli/src/demo/training-plan.ts";
+import { adaptivePlan, fixedOutcome, fixedPlan, type TrainingPlan } from "../../packages/cli/src/demo/training-plan.ts";
 
 const seeds = Array.from({ length: Number(process.argv[2] ?? 3) }, (_, index) => adaptivePlan.seed + index);
 const fixedSizes = [16, 64, 256, 1024];
-/** Of the demo's run, in its summary [examples]. */
-const criticalBatchSize = 500;
-
 const { follow: _, ...standing } = adaptivePlan;
 const folder = await mkdtemp(join(tmpdir(), "noisescale-adaptive-"));
 const collector = await startCollector({ dataDirectory: folder, port: 0, config: {} });
 const rows = ["| batch size | rate | steps | examples | batch sizes it took |", "|---|---|---|---|---|"];
 let runs = 0;
 try {
+  await train(fixedPlan, fixedPlan.seed);
+  const criticalBatchSize = await predictedCriticalBatchSize(`run-${runs}`);
+  process.stderr.write(`The demo's run: critical batch size ${criticalBatchSize.toFixed(0)}\n`);
   const following = await everySeed(adaptivePlan);
   write(`follows, from ${adaptivePlan.batchSize}`, adaptivePlan.learningRate, following);
   const first = following[0]?.changes[0]?.recommended ?? undefined;
@@ -42,19 +44,7 @@ process.stdout.write(
 async function everySeed(plan: TrainingPlan): Promise<TrainingResult[]> {
   const results: TrainingResult[] = [];
   for (const seed of seeds) {
-    runs += 1;
-    const result = await trainInThread(
-      {
-        ...plan,
-        seed,
-        collectorUrl: collector.url,
-        run: `run-${runs}`,
-        declaration: { project: "digits", optimizer: "sgd", batch_multiple: 16, dataset_units: 8000 },
-      },
-      new AbortController().signal,
-      () => undefined,
-    );
-    if (result === undefined) throw new Error("stopped");
+    const result = await train(plan, seed);
     const { steps, examples, reached } = result;
     process.stderr.write(
       `${plan.batchSize} at ${plan.learningRate}, seed ${seed}: ${steps} steps, ${examples} examples, ${reached ? "reached" : "not reached"}\n`,
@@ -62,6 +52,30 @@ async function everySeed(plan: TrainingPlan): Promise<TrainingResult[]> {
     results.push(result);
   }
   return results;
+}
+
+async function train(plan: TrainingPlan, seed: number): Promise<TrainingResult> {
+  runs += 1;
+  const result = await trainInThread(
+    {
+      ...plan,
+      seed,
+      collectorUrl: collector.url,
+      run: `run-${runs}`,
+      declaration: { project: "digits", optimizer: "sgd", batch_multiple: 16, dataset_units: 8000 },
+    },
+    new AbortController().signal,
+    () => undefined,
+  );
+  if (result === undefined) throw new Error("stopped");
+  return result;
+}
+
+async function predictedCriticalBatchSize(run: string): Promise<number> {
+  const answer = await fetch(`${collector.url}/v1/runs/${run}/snapshot`);
+  const { predicted } = snapshotSchema.parse(await answer.json());
+  if (predicted.critical_batch_size === null) throw new Error("the demo's run predicts no critical batch size");
+  return predicted.critical_batch_size;
 }
 
 function write(name: string, rate: number, results: readonly TrainingResult[]): void {

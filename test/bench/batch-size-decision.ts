@@ -1,10 +1,12 @@
 // How often a batch that is right draws a message on a stationary run, and how soon one that is 4× off does.
-// Usage: node --conditions=@noisescale/source test/bench/batch-size-decision.ts [runs a row] [measurements] [kind]
+// Usage: node --conditions=@noisescale/source test/bench/batch-size-decision.ts [runs a row] [measurements] [kind] [seed]
 import { defaultWatchSettings, type RunChange, RunEstimator, type RunSettings, RunWatch } from "@noisescale/statistics";
 import { type Scatter, stationaryForms, stationarySquares } from "./simulated-squares.ts";
 
 const [falseRuns = 20, longRun = 100_000] = process.argv.slice(2, 4).map(Number);
 const only = process.argv[4];
+/** 0: the seeds on which the plain average's length was chosen too. */
+const seed = Number(process.argv[5] ?? 0);
 const foundRuns = 100;
 const foundWithin = 1000;
 const recommended = 256;
@@ -59,7 +61,7 @@ const share = (count: number, of: number): string => `${((100 * count) / of).toF
 function found(of: Case, off: number, want: "too_large" | "too_small"): string {
   const after: number[] = [];
   for (let run = 0; run < foundRuns; run += 1) {
-    const first = watch(of, off, 77_003 * (run + 1) + off * 64, foundWithin).find(verdict(of, want));
+    const first = watch(of, off, 77_003 * (run + 1) + off * 64 + seed, foundWithin).find(verdict(of, want));
     if (first !== undefined) after.push(first.measurement);
   }
   after.sort((one, other) => one - other);
@@ -75,7 +77,7 @@ console.log("| --- | --- | --- | --- | --- | --- | --- |");
 for (const kind of kinds) {
   for (const ratio of [1, 1 / 4, 16]) {
     const of = { kind, ratio };
-    const runs = Array.from({ length: falseRuns }, (_, run) => watch(of, 1, 104_729 * (run + 1), longRun));
+    const runs = Array.from({ length: falseRuns }, (_, run) => watch(of, 1, 104_729 * (run + 1) + seed, longRun));
     const having = (test: (change: RunChange) => boolean): number =>
       runs.filter((told) => told.some(({ change }) => test(change))).length;
     const batch = having(({ kind }) => kind === "batch_size");

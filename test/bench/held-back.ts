@@ -5,12 +5,16 @@
 import { type Observation, RunEstimator, type RunPoint } from "@noisescale/statistics";
 import { observations } from "../../packages/statistics/test/simulated-run.ts";
 
-const steps = 4000;
+const allSteps = 4000;
 const change = 2000;
 const seeds = 10;
 const hysteresis = Math.log(1.25);
+/** Stretches and marks of a schedule that has many. */
+const shown = 4;
 
 interface Schedule {
+  /** Measurements; 4000 where it is left out. */
+  readonly steps?: number;
   readonly rate: (step: number) => number;
   readonly batchSize: (step: number) => number;
 }
@@ -18,13 +22,16 @@ interface Schedule {
 const fixed = (): number => 256;
 const late = (before: number, after: number) => (step: number) => (step < change ? before : after);
 const warm = (step: number): number => Math.min((step + 1) / 200, 1);
-const cosine = (step: number, least: number): number =>
+const cosine = (step: number, least: number, steps = allSteps): number =>
   least + ((1 - least) / 2) * (1 + Math.cos((Math.PI * step) / steps));
 
 const schedules: Readonly<Record<string, Schedule>> = {
   constant: { rate: () => 0.1, batchSize: fixed },
   "warm-up of 200, cosine to a tenth": { rate: (step) => 0.1 * warm(step) * cosine(step, 0.1), batchSize: fixed },
   "warm-up of 200, cosine to a thousandth": { rate: (step) => 0.1 * warm(step) * cosine(step, 1e-3), batchSize: fixed },
+  "cosine of 300 to a tenth": { steps: 300, rate: (step) => 0.1 * cosine(step, 0.1, 300), batchSize: fixed },
+  "cosine restarted every 100, to a tenth": { rate: (step) => 0.1 * cosine(step % 100, 0.1, 100), batchSize: fixed },
+  "rate 0 from the middle to the end": { rate: late(0.1, 0), batchSize: fixed },
   "rate halved": { rate: late(0.1, 0.05), batchSize: fixed },
   "rate to a tenth": { rate: late(0.1, 0.01), batchSize: fixed },
   "rate times ten": { rate: late(0.01, 0.1), batchSize: fixed },
@@ -33,7 +40,10 @@ const schedules: Readonly<Record<string, Schedule>> = {
   "a batch of 16 every 40 steps": { rate: () => 0.1, batchSize: (step) => (step % 40 === 39 ? 16 : 256) },
 };
 
-function run({ rate, batchSize }: Schedule, seed: number): { readonly points: RunPoint[]; readonly truth: number[] } {
+function run(
+  { steps = allSteps, rate, batchSize }: Schedule,
+  seed: number,
+): { readonly points: RunPoint[]; readonly truth: number[] } {
   const temperatureAt = (step: number): number => rate(step) / batchSize(step);
   const bSimple = (step: number): number => (500 * (0.1 / 256)) / temperatureAt(step);
   const estimator = new RunEstimator({ optimizer: "sgd" });
@@ -60,7 +70,8 @@ for (const [name, schedule] of Object.entries(schedules)) {
     followed.push(first - change);
     // The settings alone decide: the same for every seed.
     held = stretches(points.filter(({ heldBack }) => heldBack !== undefined).map(({ step }) => step)).join(", ");
-    marks = points.flatMap(({ settingChange }) => settingChange?.step ?? []).join(", ");
+    const steps = points.flatMap(({ settingChange }) => settingChange?.step ?? []);
+    marks = [...steps.slice(0, shown), ...(steps.length > shown ? ["…"] : [])].join(", ");
   }
   const stepped =
     marks !== "" && schedule.rate(0) / schedule.batchSize(0) !== schedule.rate(change) / schedule.batchSize(change);
@@ -74,5 +85,7 @@ function stretches(numbers: readonly number[]): string[] {
     if (last !== undefined && last[1] === number - 1) last[1] = number;
     else found.push([number, number]);
   }
-  return found.map(([first, last]) => `${first} – ${last}`);
+  const texts = found.map(([first, last]) => `${first} – ${last}`);
+  if (texts.length <= shown) return texts;
+  return [...texts.slice(0, shown), `… (${((100 * numbers.length) / allSteps).toFixed(0)} % of all)`];
 }

@@ -16,6 +16,8 @@ NOW, MEMORY = 16, 100
 #: the recommendation's hysteresis
 FACTOR = 1.25
 SIDE = 4
+#: the share of the memory's temperature below which nothing is trained any more
+STILL = 1e-4
 
 
 def horizon_mean(values: Array, horizon: int) -> float:
@@ -25,21 +27,22 @@ def horizon_mean(values: Array, horizon: int) -> float:
 
 
 def held_back(rates: Array, sizes: Array, power: float) -> list[bool]:
-    """After each measurement: rate/size^power of the last 16 and of the last 100 are further apart than the hysteresis."""
+    """After each measurement: rate/size^power of the last 16 and of the last 100 are further apart than the hysteresis, the first not nothing."""
 
     def temperature(n: int, horizon: int) -> float:
         return horizon_mean(rates[:n], horizon) / horizon_mean(sizes[:n], horizon) ** power
 
     factors = [temperature(n, NOW) / temperature(n, MEMORY) for n in range(1, len(rates) + 1)]
-    return [factor > FACTOR or factor < 1 / FACTOR for factor in factors]
+    return [factor > FACTOR or STILL < factor < 1 / FACTOR for factor in factors]
 
 
 def setting_changes(values: Array) -> list[int]:
     """Places at which four values and the four before stand further apart than either spreads, and than the hysteresis."""
-    logs = np.log(values)
     found = []
     for i in range(SIDE, len(values) - SIDE + 1):
-        before, after = np.sort(logs[i - SIDE : i]), np.sort(logs[i : i + SIDE])
+        if values[i - SIDE : i + SIDE].min() == 0:
+            continue  # nothing is a multiple of 0
+        before, after = np.sort(np.log(values[i - SIDE : i])), np.sort(np.log(values[i : i + SIDE]))
         low, high = (before, after) if after.mean() > before.mean() else (after, before)
         if high[0] - low[-1] > max(math.log(FACTOR), np.ptp(before), np.ptp(after)):
             found.append(i)
@@ -60,6 +63,7 @@ def settings_reference() -> list[Json]:
         "warm-up and cosine": (warm * cosine, np.full(n, 64.0)),
         "a cut to a tenth": (np.where(step < 250, 0.1, 0.01), np.full(n, 64.0)),
         "a cut by a seventh": (np.where(step < 250, 0.1, 0.086), np.full(n, 64.0)),
+        "a rate of 0 from the middle on": (np.where(step < 250, 0.1, 0.0), np.full(n, 64.0)),
         "uneven batches": (np.full(n, 0.1), uneven),
         "batch doubled, rate as it was": (np.full(n, 0.1), doubled),
         "batch doubled with its rate": (0.1 * doubled / 128, doubled),

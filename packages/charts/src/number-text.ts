@@ -34,8 +34,10 @@ export function rateText(value: number): string {
   return value !== 0 && Math.abs(value) < 1e-3 ? Number(value.toPrecision(3)).toExponential() : significant(value);
 }
 
-/** A multiple such as 0.45× or 12×. */
+/** A multiple such as 0.45×, 12× or 3e307×; one that is too large for a number is named by what it is beyond. */
 export function timesText(value: number): string {
+  if (value === Number.POSITIVE_INFINITY) return "over 1e308×";
+  if (value >= 1e6) return `${shortText(value)}×`;
   return `${value >= 10 ? value.toFixed(0) : value.toFixed(2)}×`;
 }
 

@@ -33,5 +33,6 @@ describe("numbers for people", () => {
 
   it("shows a multiple with two decimals below ten", () => {
     expect([0.4755, 1.5, 12.3].map(timesText)).toEqual(["0.48×", "1.50×", "12×"]);
+    expect([2.5e6, 3e307, Number.POSITIVE_INFINITY].map(timesText)).toEqual(["2.5M×", "3e307×", "over 1e308×"]);
   });
 });

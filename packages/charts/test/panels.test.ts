@@ -234,6 +234,8 @@ it("the predicted frontier says which noise scale it is made of", () => {
 
 describe("trade panel", () => {
   it("has steps and units at twice the least where the batch is the noise scale", () => {
+    const tiny = { ...snapshot.recommendation, critical_batch_size: 5e-324 };
+    expect(panelText("trade", { ...data, snapshot: { ...snapshot, recommendation: tiny } })).toContain("over 1e308×");
     expect(panelText("trade", { ...data, snapshot: { ...snapshot, batch_size: 400 } })).toContain(
       "A batch of 400 takes 2.00× the least steps and 2.00× the least examples",
     );
@@ -310,6 +312,10 @@ describe("panel of the schedule", () => {
     expect(level?.data.map(({ y }) => y)).toEqual([400, 400]);
     // √(800·200) = 400: 1 + B_crit/B = 1.5 and 1 + B/B_crit = 3; adaptive with √γ = .95: 1.475 and 2.9.
     expect(panelText("schedule", declared)).toContain("1.48× the least steps and 2.90× the least examples");
+    const predicted = { ...snapshot.predicted, critical_batch_size: 5e-324 };
+    expect(panelText("schedule", { ...declared, snapshot: { ...declared.snapshot, predicted } })).toMatch(
+      /^No schedule can be predicted: .* critical batch size, 4\.94e-324\.$/,
+    );
   });
 
   it("says what it would save against the best single size, and what the batch that is run costs", () => {

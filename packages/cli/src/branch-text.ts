@@ -89,7 +89,7 @@ export function checkText(check: BranchCheck): string {
     range(branch.lossLow, branch.lossHigh),
     branch.excess === undefined ? "" : lossText(branch.excess),
     branch.excess === undefined ? "" : range(branch.excessLow, branch.excessHigh),
-    branch.verdict === "smallest" ? "" : branch.verdict,
+    verdictText(branch),
     String(branch.seeds),
     String(branch.losses),
   ]);
@@ -104,7 +104,7 @@ export function checkText(check: BranchCheck): string {
     "losses",
   ];
   return [
-    answerText(check),
+    `${answerText(check)}${check.branches.every(({ seeds }) => seeds === 1) ? " One seed." : ""}`,
     "",
     ...table([header, ...rows]),
     "",
@@ -124,6 +124,12 @@ function answerText({ branches, largestWithin, settled, smallestBeyond }: Branch
   const open = branches.filter(({ batchSize, verdict }) => batchSize > largestWithin && verdict === "not settled");
   const names = open.map(({ batchSize }) => batchSize).join(", ");
   return `Not settled: ${largestWithin} is as good, example by example; the noise leaves ${names} open. More seeds, more units or a longer window narrow it.`;
+}
+
+/** One seed's losses say nothing of other seeds. */
+function verdictText({ verdict, seeds }: BranchOfCheck): string {
+  if (verdict === "smallest") return "";
+  return seeds === 1 ? `${verdict}, one seed` : verdict;
 }
 
 function basisText({ uncertainty }: BranchCheck): string {

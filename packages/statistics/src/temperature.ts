@@ -20,9 +20,16 @@ const nowHorizon = 16;
 const memoryHorizon = 100;
 
 /**
+ * Below this share of the memory's temperature nothing is trained any more. A rate that goes to 0 is there after 88 measurements,
+ * and would otherwise be held back until the memory's sum is 0 too, tens of thousands later.
+ */
+const stillShare = 1e-4;
+
+/**
  * Whether the temperature is being changed: that of the last 16 measurements and that of the last 100 are more than a
  * factor apart. In about that time the filter follows what the change does to B_simple; a schedule that moves it by less
- * within it is followed as it goes, which is nearer to the truth than what stood before. Rates and batch sizes are averaged apart, each exponentially weighted and bias-corrected
+ * within it is followed as it goes, which is nearer to the truth than what stood before. Where the rate has gone to nothing the
+ * weights stand, and with them B_simple, which is followed. Rates and batch sizes are averaged apart, each exponentially weighted and bias-corrected
  * (decay a measurement (h − 1)/(h + 1)), so that the smaller batch at the end of an epoch is no change.
  */
 export class TemperatureWatch {
@@ -43,10 +50,10 @@ export class TemperatureWatch {
     this.#average(3, memoryHorizon, learningRate, batchSize);
   }
 
-  /** True where the two are further apart than the recommendation's hysteresis; no rate, no change. */
+  /** True where the two are further apart than the recommendation's hysteresis, and the first is not nothing; no rate, no change. */
   get changing(): boolean {
     const factor = this.#temperature(0) / this.#temperature(3);
-    return factor > hysteresisFactor || factor < 1 / hysteresisFactor;
+    return factor > hysteresisFactor || (factor < 1 / hysteresisFactor && factor > stillShare);
   }
 
   write(writer: StateWriter): void {

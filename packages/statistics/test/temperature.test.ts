@@ -92,6 +92,14 @@ describe("a recommendation while the learning rate over the batch size", () => {
     ]);
   });
 
+  test("is not held back to the end where the rate falls to 0: the weights stand, and nothing changes any more", () => {
+    const points = follow(scheduled({ rate: (step) => (step < 1000 ? 0.1 : 0) }));
+    const [[first = 0, last = 0] = [], ...more] = heldBack(points);
+    expect(more).toEqual([]);
+    expect(first - 1000).toBeLessThan(5);
+    expect(last - 1000).toBeLessThan(100);
+  });
+
   test("stays as it is because a doubled batch comes with a doubled rate, is not held back, and the step is marked", () => {
     const late = (step: number) => step >= 1000;
     const points = follow(

@@ -1,6 +1,6 @@
 import { adaptiveBatchSize, scheduleCost, stepsFactor, unitsFactor } from "@noisescale/statistics";
 import { logRange } from "../log-axis.ts";
-import { estimateText, numberText, timesText } from "../number-text.ts";
+import { estimateText, numberText, squareText, timesText } from "../number-text.ts";
 import { type PanelData, unitWords } from "../panel-data.ts";
 import { bandDatasets, lineDataset, type PanelConfiguration, type PanelPoint, panelFrame } from "../panel-frame.ts";
 import { noiseScaleName } from "../recommendation-words.ts";
@@ -83,6 +83,9 @@ export function scheduleText({ snapshot }: PanelData): string {
   const units = unitWords[snapshot.unit];
   const adaptive = scheduleCost(gain, critical, ratio);
   const fixed = scheduleCost(1, critical, ratio);
+  if (!(fixed.stepsFactor < Number.POSITIVE_INFINITY && fixed.unitsFactor < Number.POSITIVE_INFINITY)) {
+    return `No schedule can be predicted: r = ${estimateText(ratio)} is beyond any multiple of the critical batch size, ${squareText(critical)}.`;
+  }
   const saved = {
     steps: 1 - adaptive.stepsFactor / fixed.stepsFactor,
     units: 1 - adaptive.unitsFactor / fixed.unitsFactor,
