@@ -18,6 +18,7 @@ from flax import nnx
 from jax.flatten_util import ravel_pytree
 
 import noisescale
+from collector_double import RecordingCollector
 from jax_device_cases import CASES, DEVICES
 from jax_training import (
     FLOAT32,
@@ -37,6 +38,7 @@ from jax_training import (
 from noisescale.jax import grad_parts, part_sums, squares
 from noisescale.jax.sums import Tree
 from noisescale.wire import Measurement
+from test_batch_size_control import answered
 
 BATCH = batch_of(19)
 ONE_PART = jax.jit(grad_parts(loss, 1))
@@ -464,6 +466,40 @@ def test_a_step_that_is_not_measured_is_a_program_of_its_own_and_the_cadence_is_
     assert watcher.every >= 1
     chosen = [step for step in range(40, 60) if step % watcher.every == 0]
     assert [m["step"] for m in seen] == [0, *range(9, 40, 2), *chosen]
+
+
+def test_a_loop_that_follows_the_recommendation_is_told_by_record(tmp_path: Path) -> None:
+    gradient, parts, changes = network(), 2, []
+
+    def follow(change: noisescale.BatchSizeChange) -> None:
+        nonlocal parts
+        parts = change.accumulation
+        changes.append((change.batch_size, change.accumulation))
+
+    with RecordingCollector() as collector:
+        collector.answer = lambda measurement: answered(
+            batch_size=measurement["units"],
+            recommended=32,
+            step=measurement["step"],
+            attempt=measurement["attempt"],
+        )
+        watcher = noisescale.jax.watch(
+            sink=collector.url,
+            every=1,
+            spool_directory=tmp_path,
+            user_runs=False,
+            on_recommendation=follow,
+            batch_size_limits=noisescale.BatchSizeLimits(agreeing_measurements=0),
+        )
+        for _ in range(4):
+            watcher.record(part_sums(jnp.ones((parts, 4)), gradient, units=8))
+            # The answer has come by the next step's end.
+            assert watcher.flush()
+        assert watcher.close()
+        seen = [body["measurements"] for _, path, body in collector.requests if path.endswith("/measurements")]
+    assert changes == [(32, 4)]
+    assert [measurement["units"] for some in seen for measurement in some] == [16, 16, 32, 32]
+    assert watcher.counts == {"run-ended": 1}
 
 
 def test_nothing_is_measured_where_measuring_is_switched_off() -> None:
