@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from noisescale.batch_size_control import BatchSizeChange, BatchSizeLimits
 
 if TYPE_CHECKING:
-    from noisescale import jax, lightning, optax, transformers
+    from noisescale import jax, keras, lightning, optax, transformers
     from noisescale.pytorch.learning_rate import scale_learning_rate
     from noisescale.pytorch.watch import watch
     from noisescale.pytorch.watcher import Watcher
@@ -20,6 +20,7 @@ __all__ = [
     "BatchSizeLimits",
     "Watcher",
     "jax",
+    "keras",
     "lightning",
     "optax",
     "scale_learning_rate",
@@ -31,6 +32,6 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'noisescale' has no attribute {name!r}")
-    if name in {"jax", "lightning", "optax", "transformers"}:
+    if name in {"jax", "keras", "lightning", "optax", "transformers"}:
         return importlib.import_module(f"noisescale.{name}")
     return getattr(importlib.import_module("noisescale.pytorch"), name)

@@ -11,6 +11,7 @@ from noisescale.wire import Measurement, RunEvent
 _log = logging.getLogger("noisescale")
 
 EventCode = Literal[
+    "back-end",
     "batch-norm",
     "groups-uneven",
     "hessian-failed",
@@ -26,11 +27,13 @@ EventCode = Literal[
     "rank-missing",
     "recommendation-failed",
     "run-ended",
+    "several-optimizers",
     "sink-failed",
 ]
 """Why a step gave no measurement, or what to know about those it gave; the collector gets the same codes."""
 
 _SAID = {
+    "back-end": "Keras trains on a back end whose gradients are not seen: on torch and jax they are",
     "batch-norm": (
         "batch normalisation couples the examples of a micro-batch, so that the noise scale is that of small parts; "
         "a larger micro-batch lessens it"
@@ -61,6 +64,7 @@ _SAID = {
         "the same options"
     ),
     "recommendation-failed": "on_recommendation failed, and the training goes on",
+    "several-optimizers": "a MultiOptimizer hands each optimizer a part of the gradients: nothing is measured",
 }
 
 

@@ -1,0 +1,273 @@
+"""Where gradients are seen on their way through a Keras optimizer.
+
+An optimizer's `_backend_apply_gradients` is handed each micro gradient, unscaled, and its `_clip_gradients` their mean.
+Both are replaced on the one instance, whose class, and so what is saved of it, stays what it was.
+"""
+
+import contextlib
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import keras
+
+from noisescale.keras.run import Run
+from noisescale.report import EventCode
+
+_log = logging.getLogger("noisescale")
+
+_OptimizerT = TypeVar("_OptimizerT", bound=keras.optimizers.Optimizer)
+
+Array = Any
+"""A tensor of the back end."""
+
+
+class NotSeenError(Exception):
+    """The gradients do not pass where they could be seen."""
+
+    def __init__(self, code: EventCode) -> None:
+        super().__init__(code)
+        self.code: EventCode = code
+
+
+class TapOptions(NamedTuple):
+    """What a tap is to see.
+
+    Attributes:
+        numbers: Number of each trainable variable's group.
+        groups: How many there are.
+        metric: Whether Adam's metric is taken too.
+        parts: K.
+        splits: Whether they are of one batch, where the optimizer does not accumulate any.
+        units_of: Units of a batch, as `train_step` is handed it.
+    """
+
+    numbers: tuple[int, ...]
+    groups: int
+    metric: bool
+    parts: int
+    splits: bool
+    units_of: Callable[[Any], Any]
+
+
+class Tap(ABC):
+    """One optimizer's. Passes everything on as it is, and measures while there is a run."""
+
+    def __init__(self, optimizer: keras.optimizers.Optimizer) -> None:
+        self.optimizer = optimizer
+        self.run: Run | None = None
+        self.options: TapOptions | None = None
+        self._apply = optimizer._backend_apply_gradients
+        self._clip = optimizer._clip_gradients
+        self._said = False
+        self._units: Any = None
+        self._loss: Array | None = None
+        # Past the optimizer's own __setattr__, which looks for variables to keep.
+        vars(optimizer).update(
+            _backend_apply_gradients=self._applied, _clip_gradients=self._clipped, _noisescale_tap=self
+        )
+
+    @property
+    def accumulated(self) -> int:
+        """K, the batches of one optimizer step."""
+        return self.optimizer.gradient_accumulation_steps or 1
+
+    @property
+    def step(self) -> int:
+        """Number of the optimizer step that comes next; waits for the device."""
+        return int(keras.ops.convert_to_numpy(self.optimizer._iterations)) // self.accumulated
+
+    @property
+    def own_variables(self) -> Sequence[keras.Variable]:
+        """What was added to the optimizer's variables."""
+        return ()
+
+    def silence(self) -> None:
+        """Has nothing said of an optimizer that is wrapped and not measured."""
+        self._said = True
+
+    def prepare(self, model: keras.Model, options: TapOptions) -> None:
+        """Puts what is needed in place, before a training that is compiled is compiled."""
+        self.silence()
+        tracker = model._loss_tracker
+        seen = vars(model).get("train_step")
+        there = isinstance(seen, _SeenTrainStep) and seen.tap is self and seen.tracker is tracker
+        if there and options == self.options:
+            return
+        if options != self.options:
+            self.options = options
+            self._reserve(options)
+        if not there:
+            if isinstance(seen, _SeenTrainStep):
+                del vars(model)["train_step"]
+            vars(model)["train_step"] = _SeenTrainStep(self, model, tracker)
+            self._see_loss(tracker)
+        # What fit compiled before knows nothing of this.
+        model.train_function = None
+
+    def begin(self, run: Run) -> None:
+        """Measures from the next step on."""
+        self.run = run
+
+    def end(self) -> None:
+        """Measures no further."""
+        self.read_all()
+        self.run = None
+
+    @abstractmethod
+    def epoch_begins(self, model: keras.Model) -> None:
+        """Looks where the optimizer stands; may wait for the device."""
+
+    @abstractmethod
+    def batch_begins(self, model: keras.Model, batch: int) -> None:
+        """Takes what is there, before a batch is trained on; in the thread that trains.
+
+        Args:
+            model: The model that trains.
+            batch: Number of batches of this epoch so far.
+        """
+
+    @abstractmethod
+    def epoch_ends(self, model: keras.Model) -> None:
+        """Takes what is there; may wait for the device."""
+
+    @abstractmethod
+    def read_all(self) -> None:
+        """Takes the numbers that are still on the device."""
+
+    @abstractmethod
+    def _reserve(self, options: TapOptions) -> None:
+        """Makes the places that squares are kept in."""
+
+    @abstractmethod
+    def train_step(self, model: keras.Model, train: Callable[..., Any], *args: Any) -> Any:
+        """In place of the model's."""
+
+    @abstractmethod
+    def _applied(self, grads: Sequence[Array], variables: Sequence[keras.Variable]) -> None:
+        """In place of the optimizer's `_backend_apply_gradients`."""
+
+    @abstractmethod
+    def _clipped(self, grads: Sequence[Array]) -> Sequence[Array]:
+        """In place of the optimizer's `_clip_gradients`."""
+
+    def _see_loss(self, tracker: keras.metrics.Metric) -> None:
+        update = tracker.update_state
+
+        def update_state(values: Array, sample_weight: Any = None) -> Any:
+            self._loss = values
+            return update(values, sample_weight=sample_weight)
+
+        vars(tracker)["update_state"] = update_state
+
+    def _without_run(self) -> None:
+        if not self._said:
+            self._said = True
+            _log.warning(
+                "noisescale: the optimizer is wrapped, but noisescale.keras.Callback() is not among the callbacks of "
+                "fit: nothing is measured"
+            )
+
+    def _failed(self, step: int) -> None:
+        if self.run is not None:
+            self.run.failed(step)
+
+
+class _SeenTrainStep:
+    """A model's `train_step`, whose batch and loss are seen."""
+
+    def __init__(self, tap: Tap, model: keras.Model, tracker: keras.metrics.Metric) -> None:
+        self.tap = tap
+        self.tracker = tracker
+        self._model = model
+        self._train = model.train_step
+
+    def __call__(self, *args: Any) -> Any:
+        return self.tap.train_step(self._model, self._train, *args)
+
+
+def wrap(optimizer: _OptimizerT) -> _OptimizerT:
+    """Has an optimizer's gradients seen by `noisescale.keras.Callback`, which does so itself where this is left out.
+
+    Training, saving and loading go on as with the optimizer itself, whose class and settings stay.
+
+    Args:
+        optimizer: A Keras 3 optimizer, also a LossScaleOptimizer around one.
+
+    Returns:
+        The same optimizer.
+
+    Raises:
+        TypeError: If it is none, such as the name of one.
+    """
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        raise TypeError(f"optimizer: must be a keras.optimizers.Optimizer, got {optimizer!r}")
+    # What cannot be seen is said when training begins, where there is a run to say it to.
+    with contextlib.suppress(NotSeenError):
+        tap_of(optimizer)
+    return optimizer
+
+
+def tap_of(optimizer: keras.optimizers.Optimizer) -> Tap:
+    """The tap of an optimizer, put in where there is none.
+
+    Raises:
+        NotSeenError: If its gradients cannot be seen.
+    """
+    inner = _innermost(optimizer)
+    if isinstance(inner, keras.optimizers.MultiOptimizer):
+        raise NotSeenError("several-optimizers")
+    tap = vars(inner).get("_noisescale_tap")
+    if not isinstance(tap, Tap):
+        tap = _tap_class()(inner)
+    for saved in (optimizer, inner):
+        _leave_out_when_saved(saved, tap)
+    return tap
+
+
+def _tap_class() -> Callable[[keras.optimizers.Optimizer], Tap]:
+    if keras.backend.backend() == "torch":
+        from noisescale.keras.torch_tap import TorchTap
+
+        return TorchTap
+    if keras.backend.backend() == "jax":
+        from noisescale.keras.jax_tap import JaxTap
+
+        return JaxTap
+    raise NotSeenError("back-end")
+
+
+def _innermost(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """The optimizer within a LossScaleOptimizer: it is handed unscaled gradients, and none that are not finite."""
+    inner = getattr(optimizer, "inner_optimizer", None)
+    return _innermost(inner) if isinstance(inner, keras.optimizers.Optimizer) else optimizer
+
+
+def _leave_out_when_saved(optimizer: keras.optimizers.Optimizer, tap: Tap) -> None:
+    """Saves and loads an optimizer's state as if it had none of our variables."""
+    if "save_own_variables" in vars(optimizer):
+        return
+
+    @contextlib.contextmanager
+    def left_out() -> Iterator[None]:
+        own = {id(variable) for variable in tap.own_variables}
+        kept = tap.optimizer._variables
+        every = kept[:]
+        kept[:] = [variable for variable in every if id(variable) not in own]
+        try:
+            yield
+        finally:
+            kept[:] = every
+
+    save, load = optimizer.save_own_variables, optimizer.load_own_variables
+
+    def save_own_variables(store: Any) -> None:
+        with left_out():
+            save(store)
+
+    def load_own_variables(store: Any) -> None:
+        with left_out():
+            load(store)
+
+    vars(optimizer).update(save_own_variables=save_own_variables, load_own_variables=load_own_variables)
