@@ -29,10 +29,6 @@ class Callback(keras.callbacks.Callback):
     `chunks` of one batch are. Used in a second `fit`, it goes on with the same run.
     """
 
-    # Where some callback waits for the end of each batch, Keras waits for the device there. This one looks at what is
-    # there before the next batch begins.
-    async_safe = True
-
     def __init__(
         self,
         *,
@@ -206,7 +202,10 @@ class Callback(keras.callbacks.Callback):
             self._tap.epoch_begins(self.model)
 
     def on_train_batch_begin(self, batch: int, logs: object = None) -> None:
-        """Takes what the batches before this one left."""
+        """Takes what the batches before this one left.
+
+        Not at their end: where some callback looks there, Keras waits for the device at the end of each batch.
+        """
         if self._run is not None and self._tap is not None:
             self._tap.batch_begins(self.model, batch)
 
