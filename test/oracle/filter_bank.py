@@ -1,6 +1,6 @@
 """Bank of small Kalman filters on xi = B0 |G|^2 / tr Sigma, for many runs at once.
 
-Written from the equations in packages/statistics/README.md, apart from the TypeScript filter, which is compared with it.
+Written from the equations in packages/statistics/docs/filter.md, apart from the TypeScript filter, which is compared with it.
 Arrays are [runs] for what the experts share and [runs, experts] for what each has of its own.
 """
 

@@ -31,7 +31,7 @@ const endTempering = 0.85;
 /**
  * The headline estimator: a bank of ten Kalman filters on ξ = B₀·|G|²/tr Σ, weighted by how well each predicted, so that
  * the current value is followed through constant stretches, drifts and jumps. O(1) a measurement, no randomness,
- * sequential (not mergeable). Method and measured coverage: the package's README.
+ * sequential (not mergeable). Method and measured coverage: docs/filter.md.
  */
 export class SignalFilter {
   // Made of the state for the quantiles, and not part of it.
