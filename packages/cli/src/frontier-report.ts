@@ -2,8 +2,17 @@ import { panelsOfSweep, type SweepData, sweepHeadline, sweepPanels } from "@nois
 import { drawsPictures } from "@noisescale/charts/draws-pictures";
 import type { TrackerSweep } from "./tracker-sweep.ts";
 
-/** A fitted frontier as the tracker shows it: its numbers at the last target, panels as page and pictures, a note. */
-export async function showFrontier(sweep: TrackerSweep, target: string, data: SweepData): Promise<string> {
+/**
+ * A fitted frontier as the tracker shows it: its numbers at the last target, panels as page and pictures, a note.
+ *
+ * @param pixelRatio - pixels of a picture a CSS pixel
+ */
+export async function showFrontier(
+  sweep: TrackerSweep,
+  target: string,
+  data: SweepData,
+  pixelRatio: number = 2,
+): Promise<string> {
   const { renderSweepHtml } = await import("@noisescale/charts/html");
   const last = data.targets.at(-1);
   const { sentence, basis } = sweepHeadline(data);
@@ -29,18 +38,18 @@ export async function showFrontier(sweep: TrackerSweep, target: string, data: Sw
         bytes: new TextEncoder().encode(renderSweepHtml(data)),
         ...moment,
       },
-      ...(await pictures(data)).map((picture) => ({ ...picture, ...moment })),
+      ...(await pictures(data, pixelRatio)).map((picture) => ({ ...picture, ...moment })),
     ],
   });
 }
 
-async function pictures(data: SweepData) {
+async function pictures(data: SweepData, pixelRatio: number) {
   if (!drawsPictures) return [];
   const { renderSweepPng } = await import("@noisescale/charts/png");
   return panelsOfSweep(data).map((panel) => ({
     panel,
     title: sweepPanels[panel].title,
     contentType: "image/png" as const,
-    bytes: renderSweepPng(panel, data),
+    bytes: renderSweepPng(panel, data, { pixelRatio }),
   }));
 }

@@ -148,7 +148,8 @@ async function fitTracked(
     const found = fitTargets(rows);
     const data = await answer(found, experiment);
     if (data !== undefined && arguments_.values["no-show"] !== true) {
-      terminal.messages.write(`Shown at ${await showFrontier(sweep, target, data)}\n`);
+      const { picturePixelRatio } = tracker.capabilities;
+      terminal.messages.write(`Shown at ${await showFrontier(sweep, target, data, picturePixelRatio)}\n`);
     }
     return found;
   } catch (error) {

@@ -45,7 +45,7 @@ export function customScalarsLayout(): Uint8Array {
       "Batch size, signal and noise",
       linesChart("Batch size: in use and recommended", [metricKey.batchSize, metricKey.recommendedBatchSize]),
       // The last two where they are measured.
-      linesChart("Noise scales: B_simple, B_noise and in Adam's metric", [
+      linesChart("Noise scales: B_simple, B_noise, Adam's", [
         metricKey.bSimple,
         metricKey.bNoise,
         metricKey.bPreconditioned,
