@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from noisescale.exchange import RankSums
-from noisescale.jax.part_sums import form_of, squares_of
+from noisescale.jax.sums import form_of, squares_of
 from noisescale.keras.adam_metric import metric_of
 from noisescale.keras.rows import rows_of
 from noisescale.keras.run import Run
