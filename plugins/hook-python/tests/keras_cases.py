@@ -287,7 +287,12 @@ def test_a_recommendation_is_told_in_the_thread_that_trains(tmp_path: Path) -> N
         model = network()
         model.compile(keras.optimizers.SGD(0.0, gradient_accumulation_steps=2), loss=cross_entropy())
         callback = noisescale.keras.Callback(
-            sink=collector.url, every=1, spool_directory=tmp_path, user_runs=False, on_recommendation=follow
+            sink=collector.url,
+            every=1,
+            spool_directory=tmp_path,
+            user_runs=False,
+            on_recommendation=follow,
+            batch_size_limits=noisescale.BatchSizeLimits(agreeing_measurements=0),
         )
         train(model, data(64), [callback, Waits()])
     assert [(change.batch_size, change.accumulation) for change in changes] == [(32, 4)]
