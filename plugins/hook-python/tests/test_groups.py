@@ -53,6 +53,16 @@ def test_the_parts_squares_are_those_of_the_groups_also_where_they_are_of_unequa
     watcher.close()
 
 
+def test_groups_of_more_than_one_dimension_are_refused() -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    with noisescale.watch(model, optimizer, every=1, sink=lambda _: None) as watcher:
+        (batch,) = batches([6])
+        groups = torch.arange(6).reshape(6, 1)
+        with pytest.raises(ValueError, match="groups has 2 dimensions: give one integer a row"):
+            watcher.backward(lambda x, y: cross_entropy(model, (x, y)), batch, groups=groups)
+
+
 @pytest.mark.parametrize(("sizes", "said"), [([4, 4, 4], 0), ([5, 4, 3], 2)])
 def test_groups_that_differ_in_size_are_counted_and_said_once(
     sizes: list[int], said: int, caplog: pytest.LogCaptureFixture

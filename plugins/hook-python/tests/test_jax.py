@@ -111,6 +111,29 @@ def test_a_part_of_nothing_but_padding_is_no_part() -> None:
     )
 
 
+def test_a_part_whose_mean_loss_is_not_defined_leaves_the_gradient_that_of_the_batch() -> None:
+    params = network()
+    x, y = batch_of(12)
+    # Nothing of the first part counts: the mean over it is 0/0.
+    x = x.at[:4, 0].set(-1).at[4:, 0].set(1)
+
+    def valid(x: jax.Array, y: jax.Array) -> jax.Array:
+        return valid_rows(x).sum()
+
+    for by in ("scan", "vmap"):
+        counted = grad_parts(token_loss, 3, by=by, weights=valid, units=valid)
+        value, gradient, measurement = measured(counted, params, x, y)
+        assert float(value) == pytest.approx(float(token_loss(params, x, y)), rel=FLOAT32)
+        assert_gradient(gradient, compiled_gradient(token_loss)(params, x, y))
+        expected = brute_force(token_loss, params, cut((x[4:], y[4:]), [4, 4]), [0.5] * 2)
+        assert_measured(measurement, expected, [4] * 2, [0.5] * 2)
+    gradients = [compiled_gradient(token_loss)(params, *part) for part in cut((x, y), [4, 4, 4])]
+    weights = jnp.asarray([0.0, 4.0, 4.0])
+    mean = jax.tree.map(lambda a, b: (a + b) / 2, *gradients[1:])
+    sums = part_sums(jnp.stack([squares(gradient) for gradient in gradients]), mean, weights, weights)
+    np.testing.assert_allclose(sums.small.sum(), 64 * sum(expected[0].values()), rtol=FLOAT32)
+
+
 def test_bfloat16_gradients_are_summed_and_squared_in_float32() -> None:
     params, sizes = network(dtype=jnp.bfloat16), [7, 7, 5]
     _, gradient, measurement = measured(grad_parts(loss, 3), params, *BATCH)

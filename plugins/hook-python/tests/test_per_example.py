@@ -120,6 +120,42 @@ def test_each_examples_square_is_that_of_its_own_backward_pass(case: str) -> Non
             assert layer_big == pytest.approx(sum(big[name] for name in own), rel=FLOAT32)
 
 
+def test_squares_of_loss_scaled_gradients_in_float16_do_not_overflow() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(300, 400), nn.Tanh(), nn.Linear(400, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16)
+    batch = torch.randn(EXAMPLES, 7, 300), torch.randn(EXAMPLES)
+
+    def loss_fn(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", torch.float16):
+            loss: torch.Tensor = (model(x).float().flatten(1).mean(1) - y).square().mean()
+            return loss
+
+    def measured(**options: bool) -> Measurement:
+        seen: list[Measurement] = []
+        watcher = noisescale.watch(model, optimizer, every=1, scaler=scaler, sink=seen.append)
+        watcher.backward(loss_fn, batch, **options)  # type: ignore[arg-type]
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad()
+        watcher.close()
+        (measurement,) = seen
+        return measurement
+
+    each = micro_gradients(
+        model,
+        [(batch[0][i : i + 1], batch[1][i : i + 1]) for i in range(EXAMPLES)],
+        [1.0] * EXAMPLES,
+        lambda _, part: loss_fn(*part),
+    )
+    small, _ = squares_of(each)
+    # Rounding to float16.
+    assert measured(per_example=True)["small"]["squared_norm"] == pytest.approx(
+        sum(small.values()) / EXAMPLES, rel=0.01
+    )
+
+
 def test_a_training_measured_by_example_is_the_one_that_is_not() -> None:
     """Sums of each example's gradient differ from the product over all by rounding alone."""
     gradients, losses = [], []

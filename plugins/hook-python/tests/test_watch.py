@@ -114,6 +114,38 @@ def test_a_parameter_that_is_frozen_in_the_course_of_the_training_is_left_out_fr
     assert last["layers"]["2"] == pytest.approx(first["layers"]["2"], rel=FLOAT32)
 
 
+def test_a_part_of_weight_0_is_no_part_however_few_units_it_has() -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    seen: list[Measurement] = []
+    watcher = noisescale.watch(model, optimizer, every=1, unit="token", sink=seen.append)
+
+    def step(weights: Sequence[float], units: Sequence[float]) -> None:
+        optimizer.zero_grad()
+        for part, weight, count in zip(batches([8, 8, 3]), weights, units, strict=True):
+            loss = cross_entropy(model, part)
+            watcher.part(count, weight=weight, loss=loss if weight > 0 else float("nan"))
+            (loss * weight).backward()
+        optimizer.step()
+
+    for _ in range(4):
+        step([0.7, 0.0, 0.3], [8, 0, 3])
+    step([1.0, 0.0, 0.0], [8, 0, 0])
+    step([0.5, 0.2, 0.3], [8, 0, 3])
+    watcher.close()
+    counted = [batches([8, 8, 3])[number] for number in (0, 2)]
+    small, big = brute_force(model, counted, [0.7, 0.3])
+    assert len(seen) == 4
+    assert seen[-1]["small"]["squared_norm"] == pytest.approx(sum(small.values()) / (0.49 + 0.09), rel=FLOAT32)
+    assert seen[-1]["small"]["count"] == 2
+    assert seen[-1]["big"]["batch_size"] == pytest.approx(1 / (0.49 / 8 + 0.09 / 3))
+    assert seen[-1]["big"]["squared_norm"] == pytest.approx(sum(big.values()), rel=FLOAT32)
+    losses = [cross_entropy(model, part).item() for part in counted]
+    assert seen[-1]["loss"] == pytest.approx(0.7 * losses[0] + 0.3 * losses[1])
+    # Neither a single part that is left nor one that weighs without units is measured.
+    assert watcher.counts == {"one-part": 1, "part-sizes": 1, "run-ended": 1}
+
+
 def test_uneven_and_weighted_parts_give_the_general_form() -> None:
     sizes, weights = [8, 8, 3], [0.5, 0.2, 0.3]
     seen, _, expected = train(network(), [batches(sizes, seed) for seed in range(2)], weights=weights, say_parts=True)

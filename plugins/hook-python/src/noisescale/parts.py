@@ -10,7 +10,7 @@ class PartSums(NamedTuple):
     """Sums over the K parts of a batch: all that the two batch sizes depend on.
 
     Attributes:
-        parts: K.
+        parts: K; parts of weight 0 are none.
         units: Σ n_k, the units of the whole batch.
         weight: W = Σ w_k.
         squared_weight: q = Σ w_k².
@@ -32,7 +32,7 @@ def sum_parts(units: Sequence[float], weights: Sequence[float], times: Sequence[
         weights: w_k, likewise, the factor of each part's mean loss.
         times: How many parts are as this one, likewise; 1 where it is left out.
     """
-    parts = list(zip(units, weights, times or [1] * len(units), strict=True))
+    parts = [part for part in zip(units, weights, times or [1] * len(units), strict=True) if part[1] != 0]
     return PartSums(
         parts=sum(t for _, _, t in parts),
         units=sum(t * n for n, _, t in parts),

@@ -196,7 +196,12 @@ class _Work:
         args = self._part_args(batch, number)
         (loss, (aux, state)), gradient = jax.value_and_grad(self.target.loss, has_aux=True)(params, state, args)
         weight = self._scalar(self.weights, batch, size)
-        weighted = jax.tree.map(lambda x: widened(x) * weight, gradient)
+
+        # The mean loss of a part without a token is 0/0.
+        def of_weight(x: jax.Array) -> jax.Array:
+            return jnp.where(weight == 0, 0, x * weight)
+
+        weighted = jax.tree.map(lambda x: of_weight(widened(x)), gradient)
         leaves = named_leaves(weighted, self.mask)
         measured = self.measure is not None
         sums = _Sums(
@@ -205,8 +210,8 @@ class _Work:
             small=squares_of(list(leaves.values())) if measured else jnp.zeros(len(leaves)),
             metric=jnp.zeros(()) if self.metric is None or not measured else self._form(leaves),
             counts=Counts.of(self._scalar(self.units, batch, size), weight),
-            loss=widened(loss) * weight,
-            aux=jax.tree.map(lambda x: x * weight, aux),
+            loss=of_weight(widened(loss)),
+            aux=jax.tree.map(of_weight, aux),
         )
         return self._varying(sums), state
 

@@ -163,7 +163,7 @@ def part_sums(
     return dataclasses.replace(
         nothing,
         counts=counts,
-        small=jnp.square(weights) @ part_squares,
+        small=jnp.where(weights[:, None] == 0, 0, jnp.square(weights)[:, None] * part_squares).sum(0),
         big=squares_of(list(leaves.values())) * jnp.square(counts.weight),
         loss=jnp.asarray(loss, jnp.float32),
     )

@@ -113,6 +113,9 @@ class ExampleSquares:
     def _take(self, module: nn.Module, rule: Rule, entered: torch.Tensor, gradient: torch.Tensor) -> None:
         try:
             with torch.no_grad():
+                if gradient.dtype is torch.float16:
+                    # With a loss scale a gradient fits into it, its square does not.
+                    gradient = gradient.float()
                 entered = entered.to(gradient.dtype) if entered.is_floating_point() else entered
                 self._keep(module, rule(module, entered, gradient))
         except Exception as error:

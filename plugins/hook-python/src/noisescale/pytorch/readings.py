@@ -55,12 +55,11 @@ def read(reading: Reading) -> RankSums:
     each = 1 / count(reading.parts)
     weights = [each if part.weight is None else float(part.weight) for part in reading.parts]
     units = [float(part.units) for part in reading.parts]
+    if any(w != 0 and not n > 0 for w, n in zip(weights, units, strict=True)):
+        return RankSums(reading.step, "part-sizes")
     sums = sum_parts(units, weights, [part.times for part in reading.parts])
-    losses = [
-        w * part.times * float(part.loss)
-        for w, part in zip(weights, reading.parts, strict=True)
-        if part.loss is not None
-    ]
+    weighted = [(w, part) for w, part in zip(weights, reading.parts, strict=True) if w != 0]
+    losses = [w * part.times * float(part.loss) for w, part in weighted if part.loss is not None]
     return RankSums(
         step=reading.step,
         dropped=None,
@@ -73,7 +72,7 @@ def read(reading: Reading) -> RankSums:
         variance=sums.variance,
         small=small,
         big=big,
-        loss=sum(losses) / sums.weight if len(losses) == len(reading.parts) else None,
+        loss=sum(losses) / sums.weight if losses and len(losses) == len(weighted) else None,
         metric=_pair(reading.squares.metric, scale),
         hessian=_hessian_sums(reading, units, weights, scale),
     )
@@ -96,7 +95,7 @@ def _hessian_sums(
     values = _pair(forms, scale)
     if values is None:
         return None
-    if len(units) == 1:
-        # All parts are alike.
-        return (sum_parts(units, weights, [parts]), *values)
-    return (sum_parts(units[:parts], weights[:parts]), *values)
+    # One entry, where all parts are alike.
+    alike = len(units) == 1
+    sums = sum_parts(units, weights, [parts]) if alike else sum_parts(units[:parts], weights[:parts])
+    return None if sums.parts < 2 else (sums, *values)

@@ -180,6 +180,8 @@ class Watcher:
         rows = len(batch[0])
         if groups is not None and len(groups) != rows:
             raise ValueError(f"groups names {len(groups)} rows, the batch has {rows}: give one integer a row")
+        if groups is not None and (dimensions := torch.as_tensor(groups).dim()) != 1:
+            raise ValueError(f"groups has {dimensions} dimensions: give one integer a row")
         if groups is not None and per_example:
             raise ValueError("per_example takes every row as a draw of its own: leave it out where groups are given")
         if per_example and self._accumulation.signs is None and self._covered(rows):
@@ -417,6 +419,10 @@ class Watcher:
     def _measured(self, sums: RankSums) -> None:
         if sums.dropped is not None:
             self._report.event(sums.step, "dropped", sums.dropped, _REMEDIES.get(sums.dropped))
+            return
+        if sums.parts < 2:
+            # The others have weight 0.
+            self._report.event(sums.step, "dropped", "one-part", _REMEDIES["one-part"])
             return
         measurement = measurement_of(sums, self._layers if self._by_layer else None)
         self._report.measured(measurement)
