@@ -10,18 +10,29 @@ export interface MlflowCredentials {
  * The `Authorization` header, undefined for an open server.
  *
  * @param trackingUri - a user and a password in it are used where the credentials name no user
- * @throws RangeError where both ways to enter are given
+ * @throws RangeError where both ways to enter are given, or what is in the address cannot be read
  */
 export function authorizationOf(credentials: MlflowCredentials, trackingUri: string): string | undefined {
   const url = URL.parse(trackingUri);
-  const username = credentials.username ?? decodeURIComponent(url?.username ?? "");
-  const password = credentials.password ?? decodeURIComponent(url?.password ?? "");
+  const username = credentials.username ?? decoded(url?.username ?? "");
+  const password = credentials.password ?? decoded(url?.password ?? "");
   if (credentials.token !== undefined && username !== "") {
     throw new RangeError("mlflow: give either a token or username and password, not both");
   }
   if (credentials.token !== undefined) return `Bearer ${credentials.token}`;
   if (username === "") return undefined;
   return `Basic ${Buffer.from(`${username}:${password}`, "utf8").toString("base64")}`;
+}
+
+/** @throws RangeError with no word of what it was */
+function decoded(inAddress: string): string {
+  try {
+    return decodeURIComponent(inAddress);
+  } catch {
+    throw new RangeError(
+      "mlflow: trackingUri: a % in its user or password that stands for itself is written %25; or give username and password",
+    );
+  }
 }
 
 /**

@@ -122,6 +122,13 @@ describe("a wrong configuration is refused at once:", () => {
   test.each([["ftp://x"], ["not an address"], ["file:///etc/passwd"], [""]])("the address %j", (trackingUri) => {
     expect(() => mlflowTracker({ trackingUri })).toThrow(RangeError);
   });
+  test("a password in the address with a % of its own, which is not repeated", () => {
+    const wrong = (): unknown => mlflowTracker({ trackingUri: "http://user:100%secret@x" });
+    expect(wrong).toThrow(RangeError);
+    expect(wrong).toThrow(/^mlflow: trackingUri: a %.*%25/);
+    expect(wrong).not.toThrow("secret");
+    expect(() => mlflowTracker({ trackingUri: "http://us%25er:100%25@x" })).not.toThrow();
+  });
   test("a token together with a user", () => {
     expect(() => mlflowTracker({ trackingUri: "http://x", token: "t", username: "u" })).toThrow("not both");
   });
