@@ -1,8 +1,8 @@
 // Steps and digits until the demo's network is as accurate as the demo (packages/cli/src/demo), with a batch size that
 // follows the recommendation and with fixed ones. All start at the demo's rate for its own batch size, turned by one rule,
 // (1 + 𝓑/64)/(1 + 𝓑/B): at the collector's 𝓑 where the size follows, at the critical batch size that the demo predicts for its
-// own run (by B_noise) where it stands.
-//   node --conditions=@noisescale/source test/bench/adaptive.ts [seeds]
+// own run (by B_noise), or at the one that is given, where it stands.
+//   node --conditions=@noisescale/source test/bench/adaptive.ts [seeds] [𝓑]
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -20,9 +20,8 @@ const collector = await startCollector({ dataDirectory: folder, port: 0, config:
 const rows = ["| batch size | rate | steps | examples | batch sizes it took |", "|---|---|---|---|---|"];
 let runs = 0;
 try {
-  await train(fixedPlan, fixedPlan.seed);
-  const criticalBatchSize = await predictedCriticalBatchSize(`run-${runs}`);
-  process.stderr.write(`The demo's run: critical batch size ${criticalBatchSize.toFixed(0)}\n`);
+  const criticalBatchSize = Number(process.argv[3] ?? (await criticalBatchSizeOfDemo()));
+  process.stderr.write(`Fixed sizes: rates at a critical batch size of ${criticalBatchSize.toFixed(0)}\n`);
   const following = await everySeed(adaptivePlan);
   write(`follows, from ${adaptivePlan.batchSize}`, adaptivePlan.learningRate, following);
   const first = following[0]?.changes[0]?.recommended ?? undefined;
@@ -71,8 +70,9 @@ async function train(plan: TrainingPlan, seed: number): Promise<TrainingResult> 
   return result;
 }
 
-async function predictedCriticalBatchSize(run: string): Promise<number> {
-  const answer = await fetch(`${collector.url}/v1/runs/${run}/snapshot`);
+async function criticalBatchSizeOfDemo(): Promise<number> {
+  await train(fixedPlan, fixedPlan.seed);
+  const answer = await fetch(`${collector.url}/v1/runs/run-${runs}/snapshot`);
   const { predicted } = snapshotSchema.parse(await answer.json());
   if (predicted.critical_batch_size === null) throw new Error("the demo's run predicts no critical batch size");
   return predicted.critical_batch_size;

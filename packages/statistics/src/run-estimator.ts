@@ -3,24 +3,18 @@ import { efficiency } from "./critical-batch-size.ts";
 import { SignalFilter } from "./filter.ts";
 import { inverseNoiseScaleOfFilter, noiseScaleOfFilter } from "./filter-noise-scale.ts";
 import { type FormInput, type FormNoiseScale, FormScale, unknownFormNoiseScale } from "./form-scale.ts";
+import { HeldEvidence } from "./held-evidence.ts";
 import { Horizon } from "./horizon.ts";
 import { type LayerEstimate, LayerScales, type LayerSquaredNorms } from "./layer-scales.ts";
 import type { MeasuredFrontiers } from "./measured-frontiers.ts";
 import type { NoiseScale } from "./noise-scale.ts";
 import type { SquaredNormPair } from "./one-step.ts";
 import type { PredictedFrontier } from "./predicted-frontier.ts";
-import {
-  heldNoiseScale,
-  heldWithin,
-  type Recommendation,
-  recommendation,
-  recommendedBatchSize,
-} from "./recommendation.ts";
+import { type Recommendation, recommendation, recommendedBatchSize } from "./recommendation.ts";
 import { type CriticalBatchSize, recommendationBasis } from "./recommendation-basis.ts";
 import { RunFrontier } from "./run-frontier.ts";
 import { type RunSettings, requireRunSettings } from "./run-settings.ts";
 import { type SettingChange, SettingChanges } from "./setting-change.ts";
-import { SmoothedLoss } from "./smoothed-loss.ts";
 import { StateReader, StateVersionError, StateWriter } from "./state-bytes.ts";
 import { formEstimates, type QuadraticFormKind, type QuadraticFormPair, stepEstimates } from "./step-estimates.ts";
 import { TemperatureWatch } from "./temperature.ts";
@@ -98,9 +92,6 @@ export interface RunEstimate extends NoiseScale, FormNoiseScales {
 /** Effective numbers of measurements of the plain averages. */
 export const horizonLengths: readonly number[] = [25, 50, 100, 200, 400, 800, 1600];
 
-/** The smoothed loss moves only when it is off by more than this factor, so that the frontier near it does not flicker. */
-const lossHysteresisFactor = 1.025;
-
 const none = -1;
 
 type FormName = "hessian" | "preconditioned";
@@ -123,13 +114,9 @@ export class RunEstimator {
   #measurements = 0;
   #step = none;
   #units = none;
-  /** The noise scales as the recommendation holds them. */
-  #heldBSimple: number | undefined;
-  #heldBNoise: number | undefined;
+  #held = new HeldEvidence();
   #temperature: TemperatureWatch;
   #settingChanges = new SettingChanges();
-  #loss = new SmoothedLoss();
-  #heldLoss: number | undefined;
 
   /** @throws RangeError on settings that are not positive, or limits that cross */
   constructor(settings: RunSettings) {
@@ -169,11 +156,8 @@ export class RunEstimator {
     const headline = noiseScaleOfFilter(this.#filter);
     const heldBack = this.#heldBack;
     const forms = this.#formNoiseScales();
-    if (heldBack === undefined) {
-      this.#heldBSimple = heldNoiseScale(this.#heldBSimple, bSimpleOf(headline));
-      this.#heldBNoise = heldNoiseScale(this.#heldBNoise, forms.bNoise);
-    }
-    this.#smooth(observation);
+    if (heldBack === undefined) this.#held.hold(bSimpleOf(headline), forms.bNoise);
+    if (observation.loss !== undefined) this.#held.addLoss(observation.step, observation.loss);
     const basis = this.#basis(headline, forms, {});
     return {
       ...headline,
@@ -183,8 +167,8 @@ export class RunEstimator {
       criticalBatchSize: this.#predicting.criticalBatchSize,
       recommendedBatchSize: basis.held === undefined ? undefined : recommendedBatchSize(basis.held, this.#settings),
       efficiency: this.#efficiency(basis),
-      heldBSimple: this.#heldBSimple,
-      smoothedLoss: this.#heldLoss,
+      heldBSimple: this.#held.bSimple,
+      smoothedLoss: this.#held.smoothedLoss,
       heldBack,
       settingChange,
     };
@@ -246,10 +230,7 @@ export class RunEstimator {
     writer.number(this.#measurements);
     writer.number(this.#step);
     writer.number(this.#units);
-    writer.number(this.#heldBSimple ?? none);
-    writer.number(this.#heldBNoise ?? none);
-    this.#loss.write(writer);
-    writer.number(this.#heldLoss ?? none);
+    this.#held.write(writer);
     this.#filter.write(writer);
     for (const horizon of this.#horizons) horizon.write(writer);
     this.#frontier.write(writer);
@@ -276,10 +257,7 @@ export class RunEstimator {
     estimator.#measurements = reader.number();
     estimator.#step = reader.number();
     estimator.#units = reader.number();
-    estimator.#heldBSimple = readHeld(reader);
-    estimator.#heldBNoise = readHeld(reader);
-    estimator.#loss = SmoothedLoss.read(reader);
-    estimator.#heldLoss = readHeld(reader);
+    estimator.#held = HeldEvidence.read(reader);
     estimator.#filter = SignalFilter.read(reader);
     estimator.#horizons = horizonLengths.map((length) => Horizon.read(reader, length));
     estimator.#frontier = RunFrontier.read(reader, "b_simple");
@@ -358,10 +336,10 @@ export class RunEstimator {
       {
         bSimple: bSimpleOf(headline),
         bNoise,
-        heldBSimple: this.#heldBSimple,
-        heldBNoise: this.#heldBNoise,
+        heldBSimple: this.#held.bSimple,
+        heldBNoise: this.#held.bNoise,
         bNoiseKnownLately: this.#forms.get("hessian")?.knownLately === true,
-        smoothedLoss: this.#heldLoss,
+        smoothedLoss: this.#held.smoothedLoss,
       },
       measured,
     );
@@ -371,14 +349,6 @@ export class RunEstimator {
     const at = (criticalBatchSize: number | undefined): number | undefined =>
       criticalBatchSize === undefined ? undefined : recommendedBatchSize(criticalBatchSize, this.#settings);
     return { low: at(low), high: at(high) };
-  }
-
-  #smooth({ step, loss }: Observation): void {
-    if (loss === undefined) return;
-    this.#loss.add(step, loss);
-    const smoothed = this.#loss.value?.loss ?? 0;
-    // Losses that may be negative have no ratio, and no frontier is near them.
-    this.#heldLoss = smoothed > 0 ? heldWithin(lossHysteresisFactor, this.#heldLoss, smoothed) : undefined;
   }
 
   #efficiency({ value }: CriticalBatchSize): number | undefined {
@@ -403,9 +373,4 @@ function formInput(
 
 function bSimpleOf({ bSimple: value, bSimpleLow: low, bSimpleHigh: high }: NoiseScale): FormNoiseScale {
   return { value, low, high };
-}
-
-function readHeld(reader: StateReader): number | undefined {
-  const held = reader.number();
-  return held === none ? undefined : held;
 }
