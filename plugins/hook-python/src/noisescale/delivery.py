@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 
 from noisescale.collector import Collector, CollectorAwayError, CollectorRefusedError, UnknownRunError
-from noisescale.spool import ATTEMPT, Records, Spool
+from noisescale.spool import Records, Spool, next_attempt
 from noisescale.wire import BriefSnapshot, Measurement, RunDeclaration, RunDeclarationTracker, RunEvent
 
 _log = logging.getLogger("noisescale")
@@ -48,7 +48,7 @@ class Delivery:
         self._changed = threading.Condition()
         self._measurements: list[Measurement] = []
         self._events: list[RunEvent] = []
-        self._attempt = ATTEMPT
+        self.attempt = next_attempt()
         self._sending = False
         self._urgent = False
         self._closed = False
@@ -68,7 +68,7 @@ class Delivery:
         if self._takes_nothing():
             return
         with self._changed:
-            self._measurements.append({**measurement, "attempt": self._attempt})
+            self._measurements.append({**measurement, "attempt": self.attempt})
             if len(self._measurements) > self._max_queue:
                 before = len(self._measurements)
                 self._measurements = self._measurements[::2]
@@ -193,7 +193,7 @@ class Delivery:
             if not measurements and not events:
                 return
             try:
-                self._send(Records(self._run, self._attempt, self._declaration, measurements, events))
+                self._send(Records(self._run, self.attempt, self._declaration, measurements, events))
             except CollectorAwayError:
                 with self._changed:
                     self._measurements[:0] = measurements
@@ -216,7 +216,7 @@ class Delivery:
         self._collector.declare(self._run, self._declaration)
 
     def _send_spool(self) -> None:
-        for path, records in self._spool.claim(self._run):
+        for path, records in self._spool.claim(self._run, self.attempt):
             try:
                 if records.run != self._run:
                     self._collector.declare(records.run, records.declaration)
@@ -247,7 +247,7 @@ class Delivery:
     def _to_spool(self) -> None:
         if not self._measurements and not self._events:
             return
-        waiting = Records(self._run, self._attempt, self._declaration, self._measurements, self._events)
+        waiting = Records(self._run, self.attempt, self._declaration, self._measurements, self._events)
         with contextlib.suppress(OSError):
             if self._spool.append(waiting):
                 self._measurements, self._events = [], []

@@ -6,7 +6,6 @@ from typing import cast
 from noisescale.batch_size_control import BatchSizeChange, BatchSizeControl
 from noisescale.exchange import Exchange
 from noisescale.report import Report
-from noisescale.spool import ATTEMPT
 from noisescale.wire import BriefSnapshot, Measurement
 
 
@@ -30,7 +29,7 @@ class Recommendations:
     def measured(self, measurement: Measurement) -> None:
         """Takes a measurement, in the first process."""
         parts = measurement["small"]["count"] / self._processes
-        self._control.measured(ATTEMPT, measurement["step"], measurement["units"] / parts)
+        self._control.measured(self._report.sink.attempt, measurement["step"], measurement["units"] / parts)
 
     def step_ended(self, step: int, measured: bool, exchange: Exchange | None) -> None:
         """Tells of a change that is due."""

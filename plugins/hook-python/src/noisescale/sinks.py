@@ -21,6 +21,10 @@ class Sink(Protocol):
     def snapshot(self) -> BriefSnapshot | None:
         """The collector's last answer; None where no collector answers."""
 
+    @property
+    def attempt(self) -> int:
+        """Tells this training of a run from the ones before; 0 where no collector answers."""
+
     def record(self, measurement: Measurement) -> None:
         """Takes one measurement."""
 
@@ -38,6 +42,7 @@ class FileSink:
     """Appends NDJSON, one measurement a line, that `noisescale estimate` reads. The first line declares the run."""
 
     snapshot = None
+    attempt = 0
 
     def __init__(self, path: Path, run: str, declaration: RunDeclaration) -> None:
         self._process = os.getpid()
@@ -68,6 +73,7 @@ class FunctionSink:
     """Calls a function with each measurement, in the thread that trains."""
 
     snapshot = None
+    attempt = 0
 
     def __init__(self, function: Callable[[Measurement], object]) -> None:
         self._function = function
@@ -92,6 +98,7 @@ class NoSink:
     """Where measuring is switched off."""
 
     snapshot = None
+    attempt = 0
 
     def record(self, measurement: Measurement) -> None:
         """Ignored."""

@@ -6,12 +6,22 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from noisescale.wire import Measurement, RunDeclaration, RunEvent
 
-ATTEMPT: Final = int(time.time() * 1000)
-"""This process's start [Unix ms]; tells a restarted training from the one before."""
+_START = int(time.time() * 1000)
+_last_attempt = 0
+
+
+def next_attempt() -> int:
+    """This process's start [Unix ms] for its first run, the present for later ones.
+
+    It tells a training from the one before it, be that in another process or in another cell of a notebook.
+    """
+    global _last_attempt
+    _last_attempt = _START if _last_attempt == 0 else max(_last_attempt + 1, int(time.time() * 1000))
+    return _last_attempt
 
 
 class Records(NamedTuple):
@@ -54,12 +64,12 @@ class Spool:
             return False
         return True
 
-    def claim(self, run: str) -> Iterator[tuple[Path, Records]]:
-        """Takes over this process's file of the run, and what ended processes left, the oldest first.
+    def claim(self, run: str, attempt: int) -> Iterator[tuple[Path, Records]]:
+        """Takes over this attempt's file of the run, and what ended processes left, the oldest first.
 
         `done` deletes a file, `give_back` leaves it to a later try.
         """
-        own = f"{run}.{ATTEMPT}.{os.getpid()}.ndjson"
+        own = f"{run}.{attempt}.{os.getpid()}.ndjson"
         for path in sorted(self._directory.glob("*.ndjson*"), key=_modified):
             parts = path.name.split(".ndjson")
             holder = parts[1].lstrip(".") or parts[0].rsplit(".", 1)[-1]

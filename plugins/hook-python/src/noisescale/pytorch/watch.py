@@ -1,6 +1,7 @@
 """One line for a PyTorch loop that accumulates gradients over micro-batches."""
 
 import os
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal, TypedDict
@@ -16,6 +17,9 @@ from noisescale.recommendations import Recommendations
 from noisescale.run_report import GivenSink, run_report, switched_on
 from noisescale.user_runs import OwnLog
 from noisescale.wire import RunDeclaration
+
+# A cell of a notebook that is run again watches the same training anew.
+_watched: weakref.WeakKeyDictionary[torch.optim.Optimizer, weakref.ref[Watcher]] = weakref.WeakKeyDictionary()
 
 
 class WatchOptions(TypedDict, total=False):
@@ -64,7 +68,7 @@ def watch(
 
     Args:
         model: Its parameters are hooked; call this again after replacing or copying it.
-        optimizer: Its `step` ends an accumulation.
+        optimizer: Its `step` ends an accumulation. A watcher that it had is closed.
         micro_batch: Units of one backward pass; `watcher.part` says so where they differ, and where this is left out.
         run: Name of the run; `NOISESCALE_RUN`, else the project with the time.
         project: `NOISESCALE_PROJECT`, else the script's name.
@@ -109,6 +113,10 @@ def watch(
         measured, first = False, distributed.get_rank() == 0
     if preconditioned and not (AdamMetric.fits(optimizer) and (processes is None or not processes.sharded)):
         raise ValueError("preconditioned=True: needs an optimizer of Adam's kind, and parameters that are not sharded")
+    before = _watched.get(optimizer)
+    earlier = None if before is None else before()
+    if earlier is not None:
+        earlier.close(deadline_seconds=1.0)
     report = run_report(
         run=run,
         project=project,
@@ -133,7 +141,7 @@ def watch(
         recommendations = Recommendations(on_recommendation, control, report, size)
     if on and not measured:
         report.event(first_step, "unavailable", "data-parallel")
-    return Watcher(
+    watcher = Watcher(
         model,
         optimizer,
         report,
@@ -150,6 +158,8 @@ def watch(
         own_log=OwnLog() if user_runs and first else None,
         enabled=measured,
     )
+    _watched[optimizer] = weakref.ref(watcher)
+    return watcher
 
 
 def _innermost(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
