@@ -11,7 +11,7 @@ export interface TrackerServerOptions {
   readonly product: string;
   /** `http(s)://host[:port][/prefix]`; credentials and query in it are left out. */
   readonly address: string;
-  /** Field of the plugin's configuration that holds the address. */
+  /** Field of the collector's configuration that holds the address. */
   readonly addressField: string;
   /** Sent with every request: credentials above all. */
   readonly headers?: Readonly<Record<string, string>>;

@@ -101,7 +101,7 @@ export class MlflowClient {
       kind: "mlflow",
       product: "MLflow",
       address: connection.trackingUri,
-      addressField: "trackingUri",
+      addressField: "tracking_uri",
       headers: authorization === undefined ? {} : { authorization },
       advice: (status, words, challenge) =>
         status === 401 ? credentialsAdvice(authorization, challenge) : advice(status, words),

@@ -30,7 +30,7 @@ function decoded(inAddress: string): string {
     return decodeURIComponent(inAddress);
   } catch {
     throw new RangeError(
-      "mlflow: trackingUri: a % in its user or password that stands for itself is written %25; or give username and password",
+      "mlflow: tracking_uri: a % in its user or password that stands for itself is written %25; or give username and password",
     );
   }
 }

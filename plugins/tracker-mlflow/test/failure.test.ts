@@ -125,7 +125,7 @@ describe("a wrong configuration is refused at once:", () => {
   test("a password in the address with a % of its own, which is not repeated", () => {
     const wrong = (): unknown => mlflowTracker({ trackingUri: "http://user:100%secret@x" });
     expect(wrong).toThrow(RangeError);
-    expect(wrong).toThrow(/^mlflow: trackingUri: a %.*%25/);
+    expect(wrong).toThrow(/^mlflow: tracking_uri: a %.*%25/);
     expect(wrong).not.toThrow("secret");
     expect(() => mlflowTracker({ trackingUri: "http://us%25er:100%25@x" })).not.toThrow();
   });

@@ -70,7 +70,7 @@ export class TrackioClient {
       kind: "trackio",
       product: "trackio",
       address: connection.serverUrl,
-      addressField: "serverUrl",
+      addressField: "server_url",
       headers: token === undefined ? {} : { "x-trackio-write-token": token },
       advice,
     });

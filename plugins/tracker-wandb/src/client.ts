@@ -85,7 +85,7 @@ export class WandbClient {
       kind: "wandb",
       product: "Weights & Biases",
       address: baseUrl,
-      addressField: "baseUrl",
+      addressField: "base_url",
       headers: {
         authorization: `Basic ${Buffer.from(`api:${apiKey}`, "utf8").toString("base64")}`,
         "user-agent": "noisescale",
