@@ -207,7 +207,8 @@ class Callback(keras.callbacks.Callback):
         Not at their end: where some callback looks there, Keras waits for the device at the end of each batch.
         """
         if self._run is not None and self._tap is not None:
-            self._tap.batch_begins(self.model, batch)
+            # Not `self.model`, which on jax puts all state back into the variables each time.
+            self._tap.batch_begins(self._model, batch)
 
     def on_epoch_end(self, epoch: int, logs: object = None) -> None:
         """Takes what the epoch's last batches left."""
