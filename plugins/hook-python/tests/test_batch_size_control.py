@@ -282,7 +282,7 @@ def test_the_factor_is_none_where_the_collector_knows_none() -> None:
         ({"min_accumulation": 1.5}, "min_accumulation: must be a whole number from 1"),
         (
             {"min_accumulation": 4, "max_accumulation": 2},
-            "max_accumulation: must be a whole number from min_acc.*, 4",
+            "max_accumulation: must be a whole number from min_accumulation=4",
         ),
         ({"hysteresis_factor": 0.9}, "hysteresis_factor: must be a number from 1"),
         ({"max_change_factor": 1}, "max_change_factor: must be a number above 1"),

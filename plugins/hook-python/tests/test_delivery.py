@@ -141,3 +141,8 @@ def test_a_path_becomes_ndjson_with_the_run_in_its_first_line(tmp_path: Path) ->
 def test_an_address_that_is_none_is_refused_with_what_to_write() -> None:
     with pytest.raises(ValueError, match="must be an address such as"):
         sink_of("ftp://somewhere", "r", {"project": "p"})
+    for address in ("localhost:7677", "127.0.0.1:7677/"):
+        with pytest.raises(ValueError, match="an address begins with http://"):
+            sink_of(address, "r", {"project": "p"})
+    with pytest.raises(TypeError, match="sink=7677: must be a collector's address, a path or a function"):
+        sink_of(7677, "r", {"project": "p"})  # type: ignore[arg-type]

@@ -21,8 +21,8 @@ def test_each_row_is_in_one_part_with_all_of_its_group_and_parts_are_about_equal
 
 
 def test_fewer_groups_than_chunks_are_a_part_each() -> None:
-    assert [part.tolist() for part in parts_of_rows([2, 2, 0, 2], 8)] == [[0, 1, 3], [2]]
-    assert [part.tolist() for part in parts_of_rows([4, 4, 4], 8)] == [[0, 1, 2]]
+    assert [part.tolist() for part in parts_of_rows(torch.tensor([2, 2, 0, 2]), 8)] == [[0, 1, 3], [2]]
+    assert [part.tolist() for part in parts_of_rows(torch.tensor([4, 4, 4]), 8)] == [[0, 1, 2]]
 
 
 def test_the_parts_squares_are_those_of_the_groups_also_where_they_are_of_unequal_size() -> None:
@@ -59,7 +59,7 @@ def test_groups_of_more_than_one_dimension_are_refused() -> None:
     with noisescale.watch(model, optimizer, every=1, sink=lambda _: None) as watcher:
         (batch,) = batches([6])
         groups = torch.arange(6).reshape(6, 1)
-        with pytest.raises(ValueError, match="groups has 2 dimensions: give one integer a row"):
+        with pytest.raises(ValueError, match=r"groups: has the shape \(6, 1\) .*: give one integer a row"):
             watcher.backward(lambda x, y: cross_entropy(model, (x, y)), batch, groups=groups)
 
 
@@ -156,8 +156,10 @@ def test_wrong_groups_are_named() -> None:
     model = network()
     watcher = noisescale.watch(model, torch.optim.SGD(model.parameters(), lr=0.1), sink=lambda measurement: None)
     ((x, y),) = batches([12])
-    with pytest.raises(ValueError, match="groups names 3 rows, the batch has 12"):
-        watcher.backward(lambda x, y: cross_entropy(model, (x, y)), (x, y), groups=[0, 1, 2])
+    wrong = ([0, 1, 2], torch.zeros(12, 2, dtype=torch.int64), torch.zeros(12), ["pong"] * 12)
+    for groups in wrong:
+        with pytest.raises(ValueError, match="the batch has 12 rows: give one integer a row"):
+            watcher.backward(lambda x, y: cross_entropy(model, (x, y)), (x, y), groups=groups)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="per_example takes every row as a draw"):
         watcher.backward(lambda x, y: cross_entropy(model, (x, y)), (x, y), groups=[0] * 12, per_example=True)
     watcher.close()

@@ -397,8 +397,47 @@ def test_a_wrong_option_is_named(tmp_path: Path) -> None:
         noisescale.watch(model, optimizer, micro_batch=0, sink=tmp_path / "m.ndjson")
     with pytest.raises(ValueError, match="run='a b'"):
         noisescale.watch(model, optimizer, micro_batch=1, run="a b", sink=tmp_path / "m.ndjson")
+    wrong = {"micro_batch": "32", "every": 1.5, "parts": 1, "hessian_every": 0, "unit": "row"}
+    for option, value in wrong.items():
+        with pytest.raises(ValueError, match=f"{option}={value!r}: must be "):
+            noisescale.watch(model, optimizer, sink=tmp_path / "m.ndjson", **{option: value})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="moves no parameter of this model"):
         noisescale.watch(network(), optimizer, micro_batch=1, sink=tmp_path / "m.ndjson")
+
+
+def test_a_batch_that_cannot_be_split_is_refused_and_an_empty_one_goes_on_unmeasured() -> None:
+    model = network()
+    seen: list[Measurement] = []
+    watcher = noisescale.watch(model, torch.optim.SGD(model.parameters(), lr=0.1), every=1, sink=seen.append)
+    ((x, y),) = batches([12])
+
+    def loss(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return cross_entropy(model, (x, y))
+
+    with pytest.raises(TypeError, match="batch: is a tensor"):
+        watcher.backward(lambda x: model(x).sum(), x)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="chunks=0: must be a whole number from 1"):
+        watcher.backward(loss, (x, y), chunks=0)
+    with pytest.raises(ValueError, match=r"batch: its tensors have \[12, 12, 3\] rows"):
+        watcher.backward(lambda x, y, _: loss(x, y), (x, y, torch.ones(3)))
+    assert watcher.backward(loss, (x[:0], y[:0])).isnan()
+    watcher.close()
+    assert seen == []
+
+
+@pytest.mark.parametrize(("units", "weight"), [(0, None), (-3, None), (math.nan, None), (8, math.nan), (8, 0)])
+def test_a_step_whose_parts_have_no_size_or_no_weight_is_left_out(units: float, weight: float | None) -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    seen: list[Measurement] = []
+    watcher = noisescale.watch(model, optimizer, every=1, sink=seen.append)
+    for part in batches([8] * 2):
+        watcher.part(units, weight=weight)
+        cross_entropy(model, part).backward()
+    optimizer.step()
+    watcher.close()
+    assert seen == []
+    assert watcher.counts["part-sizes"] == 1
 
 
 @pytest.mark.parametrize("count", [1, 4095, 4097, 10_000_019])

@@ -61,7 +61,7 @@ class BatchSizeLimits:
         _require("min_accumulation", fewest, isinstance(fewest, int) and fewest >= 1, "a whole number from 1")
         whole = self.max_accumulation == math.inf or isinstance(self.max_accumulation, int)
         most = self.max_accumulation
-        _require("max_accumulation", most, whole and most >= fewest, f"a whole number from min_accumulation, {fewest},")
+        _require("max_accumulation", most, whole and most >= fewest, f"a whole number from min_accumulation={fewest}")
         _require("hysteresis_factor", self.hysteresis_factor, self.hysteresis_factor >= 1, "a number from 1")
         _require("max_change_factor", self.max_change_factor, self.max_change_factor > 1, "a number above 1")
         between = self.measurements_between

@@ -1,6 +1,7 @@
 """Hands measurements and events to the sink, counts them, and keeps every failure away from the training."""
 
 import logging
+import sys
 import time
 from collections import Counter
 from typing import Literal
@@ -54,7 +55,7 @@ _SAID = {
         "each step has a single part, which says nothing about the noise: accumulate over two or more micro-batches, "
         "or split the batch"
     ),
-    "part-sizes": ("how many units each part of a step has is not known, and the step is left out"),
+    "part-sizes": "it is not known how many units, more than 0, each part of a step has, and the step is left out",
     "data-parallel": (
         "several processes train, and what each contributes is seen under DistributedDataParallel and under "
         "fully_shard over all of them alone: pass the model as these give it back; nothing is measured"
@@ -102,7 +103,8 @@ class Report:
         """Counts an event, passes it on, and says it the first time, with what is particular to it."""
         self._counts[code] += 1
         if self._says and self._counts[code] == 1 and code in _SAID:
-            _log.warning("noisescale: %s%s", _SAID[code], "" if detail is None else f" ({detail})")
+            cause = code == "hook-failed" and sys.exc_info()[0] is not None
+            _log.warning("noisescale: %s%s", _SAID[code], "" if detail is None else f" ({detail})", exc_info=cause)
         event: RunEvent = {"step": max(0, step), "time_ms": time.time() * 1000, "kind": kind, "code": code, "count": 1}
         try:
             self.sink.event(event)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from noisescale.naming import checked_identifier, default_project, default_run
+from noisescale.options import check_unit
 from noisescale.report import Report
 from noisescale.sinks import NoSink, Sink, sink_of
 from noisescale.user_runs import found_runs
@@ -54,6 +55,7 @@ def run_report(
     Raises:
         ValueError: Naming the option that is wrong.
     """
+    check_unit(unit)
     if follows and (callable(sink) or (sink is not None and "://" not in os.fspath(sink))):
         raise ValueError("on_recommendation: needs a collector as sink, nothing else recommends anything")
     project = default_project() if project is None else checked_identifier("project", project)

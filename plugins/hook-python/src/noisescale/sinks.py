@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +13,8 @@ from noisescale.spool import Spool
 from noisescale.wire import BriefSnapshot, Measurement, RunDeclaration, RunDeclarationTracker, RunEvent
 
 DEFAULT_URL = "http://127.0.0.1:7677"
+# Meant as an address, and a file's name too.
+_HOST_AND_PORT = re.compile(r"[\w.-]+:\d{1,5}/?")
 
 
 class Sink(Protocol):
@@ -136,11 +139,16 @@ def sink_of(
         flush_every_seconds: How long a record may wait for others before it is sent to a collector.
 
     Raises:
-        ValueError: If the address is none.
+        TypeError: If `given` is none of these.
+        ValueError: If it, or `NOISESCALE_URL`, is an address that no collector can have.
     """
     if callable(given):
         return FunctionSink(given)
+    if not isinstance(given, str | os.PathLike | None):
+        raise TypeError(f"sink={given!r}: must be a collector's address, a path or a function")
     target = os.fspath(given) if given is not None else os.environ.get("NOISESCALE_URL") or DEFAULT_URL
+    if isinstance(given, str) and _HOST_AND_PORT.fullmatch(given):
+        raise ValueError(f"sink={given!r}: an address begins with http://, and a file of that name is ./{given}")
     if given is not None and "://" not in target:
         return FileSink(Path(target), run, declaration)
     spool = Spool(Path(spool_directory or ".noisescale/spool"))

@@ -9,6 +9,7 @@ import jax
 
 from noisescale.batch_size_control import BatchSizeChange, BatchSizeControl, BatchSizeLimits
 from noisescale.jax.watcher import Watcher
+from noisescale.options import check_count
 from noisescale.recommendations import Recommendations
 from noisescale.run_report import GivenSink, run_report, switched_on
 from noisescale.user_runs import OwnLog
@@ -59,10 +60,8 @@ def watch(
     Raises:
         ValueError: Naming the option that is wrong.
     """
-    if every is not None and every < 1:
-        raise ValueError(f"every={every}: must be 1 or more")
-    if hessian_every is not None and hessian_every < 1:
-        raise ValueError(f"hessian_every={hessian_every}: must be 1 or more")
+    check_count("every", every)
+    check_count("hessian_every", hessian_every)
     several, first = jax.process_count() > 1, jax.process_index() == 0
     if on_recommendation is not None and several:
         raise ValueError("on_recommendation: is for a single process")

@@ -15,6 +15,7 @@ from noisescale.keras.run import Run
 from noisescale.keras.tap import NotSeenError, Tap, TapOptions, tap_of
 from noisescale.layer_names import layers_of
 from noisescale.naming import checked_identifier, default_project, default_run
+from noisescale.options import check_count, check_parts, check_unit
 from noisescale.recommendations import Recommendations
 from noisescale.report import Report
 from noisescale.run_report import GivenSink, run_report, switched_on
@@ -74,10 +75,9 @@ class Callback(keras.callbacks.Callback):
             ValueError: Naming the option that is wrong.
         """
         super().__init__()
-        if every is not None and every < 1:
-            raise ValueError(f"every={every}: must be 1 or more")
-        if chunks is not None and chunks < 2:
-            raise ValueError(f"chunks={chunks}: must be 2 or more, one part says nothing about the noise")
+        check_count("every", every)
+        check_parts("chunks", chunks)
+        check_unit(unit)
         self._project = default_project() if project is None else checked_identifier("project", project)
         self._given_name = None if run is None else checked_identifier("run", run)
         self._name = self._given_name or default_run(self._project)

@@ -5,23 +5,38 @@ from collections.abc import Sequence
 import torch
 
 
-def sizes_differ(groups: Sequence[int] | torch.Tensor) -> bool:
+def labels_of_rows(groups: Sequence[int] | torch.Tensor, rows: int) -> torch.Tensor:
+    """The groups as a tensor, [rows].
+
+    Raises:
+        ValueError: If they are not one integer a row.
+    """
+    remedy = f"the batch has {rows} rows: give one integer a row"
+    try:
+        labels = torch.as_tensor(groups)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"groups: {error}; {remedy}") from error
+    if labels.shape != (rows,) or labels.is_floating_point() or labels.is_complex():
+        raise ValueError(f"groups: has the shape {tuple(labels.shape)} and type {labels.dtype}, {remedy}")
+    return labels
+
+
+def sizes_differ(labels: torch.Tensor) -> bool:
     """Whether some group has more rows than another."""
-    sizes = torch.unique(torch.as_tensor(groups), return_counts=True)[1].tolist()
+    sizes = torch.unique(labels, return_counts=True)[1].tolist()
     return len(set(sizes)) > 1
 
 
-def parts_of_rows(groups: Sequence[int] | torch.Tensor, parts: int) -> list[torch.Tensor]:
+def parts_of_rows(labels: torch.Tensor, parts: int) -> list[torch.Tensor]:
     """Deals whole groups to parts of about as many rows each: the largest group first, to the part with the fewest.
 
     Args:
-        groups: Which draw each row is of, [rows]: any integers.
+        labels: Which draw each row is of, [rows]: any integers.
         parts: K at most; with fewer groups each is a part.
 
     Returns:
         Indices of each part's rows in rising order; every row is in one of them, and none is empty.
     """
-    labels = torch.as_tensor(groups)
     _, numbers, sizes = torch.unique(labels, return_inverse=True, return_counts=True)
     count = max(1, min(parts, len(sizes)))
     filled = [0] * count

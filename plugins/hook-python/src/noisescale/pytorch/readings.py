@@ -55,7 +55,8 @@ def read(reading: Reading) -> RankSums:
     each = 1 / count(reading.parts)
     weights = [each if part.weight is None else float(part.weight) for part in reading.parts]
     units = [float(part.units) for part in reading.parts]
-    if any(w != 0 and not n > 0 for w, n in zip(weights, units, strict=True)):
+    sized = all(math.isfinite(n) and n > 0 for w, n in zip(weights, units, strict=True) if w != 0)
+    if not sized or not all(map(math.isfinite, weights)) or sum(weights) == 0:
         return RankSums(reading.step, "part-sizes")
     sums = sum_parts(units, weights, [part.times for part in reading.parts])
     weighted = [(w, part) for w, part in zip(weights, reading.parts, strict=True) if w != 0]

@@ -4,12 +4,14 @@ import os
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
+from numbers import Real
 from typing import Literal, TypedDict
 
 import torch
 from torch import distributed, nn
 
 from noisescale.batch_size_control import BatchSizeChange, BatchSizeControl, BatchSizeLimits
+from noisescale.options import check_count, check_parts
 from noisescale.pytorch.processes import NotMeasuredError, processes_of
 from noisescale.pytorch.quadratic_forms import AdamMetric
 from noisescale.pytorch.watcher import Watcher
@@ -92,14 +94,11 @@ def watch(
     Raises:
         ValueError: Naming the option that is wrong.
     """
-    if micro_batch is not None and micro_batch <= 0:
-        raise ValueError(f"micro_batch={micro_batch}: must be above 0")
-    if every is not None and every < 1:
-        raise ValueError(f"every={every}: must be 1 or more")
-    if parts is not None and parts < 2:
-        raise ValueError(f"parts={parts}: must be 2 or more, one part says nothing about the noise")
-    if hessian_every is not None and hessian_every < 1:
-        raise ValueError(f"hessian_every={hessian_every}: must be 1 or more")
+    if micro_batch is not None and not (isinstance(micro_batch, Real) and micro_batch > 0):
+        raise ValueError(f"micro_batch={micro_batch!r}: must be a number above 0")
+    check_count("every", every)
+    check_parts("parts", parts)
+    check_count("hessian_every", hessian_every)
     if on_recommendation is not None and parts is not None:
         raise ValueError(f"parts={parts}: leave it out with on_recommendation, which changes the number of parts")
     kind = _kind(optimizer)

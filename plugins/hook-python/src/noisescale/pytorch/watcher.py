@@ -14,8 +14,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from noisescale.cadence import Cadence
 from noisescale.exchange import Exchange, RankSums
 from noisescale.measurements import measurement_of
+from noisescale.options import check_count
 from noisescale.pytorch.accumulation import Accumulation, PartsChangedError, Squares
-from noisescale.pytorch.draws import parts_of_rows, sizes_differ
+from noisescale.pytorch.draws import labels_of_rows, parts_of_rows, sizes_differ
 from noisescale.pytorch.layers import grouped_by_layer
 from noisescale.pytorch.per_example import ExampleSquares, NotCoveredError
 from noisescale.pytorch.processes import Processes
@@ -162,7 +163,7 @@ class Watcher:
         Args:
             loss_fn: Gives the mean loss, shape (), of the examples in its arguments.
             batch: Tensors with one row an example.
-            chunks: K; a batch of fewer than 2K rows is not split.
+            chunks: K, from 1; a batch of fewer than 2K rows is not split.
             groups: Which draw each row is of, [rows], integers, where rows are not independent: the environment that a
                 time step comes from, the document of a passage. Rows of one group stay in one part, K is `chunks` or
                 the number of groups if that is smaller, and units are rows.
@@ -172,21 +173,24 @@ class Watcher:
 
         Returns:
             The batch's mean loss, shape (), detached.
+
+        Raises:
+            TypeError: If `batch` is a tensor.
+            ValueError: If `chunks` or `groups` are wrong, or the tensors of a batch to be split differ in rows.
         """
-        if not self._accumulation.active:
+        if isinstance(batch, torch.Tensor):
+            raise TypeError("batch: is a tensor; give the arguments of loss_fn in a tuple, such as (x, y)")
+        check_count("chunks", chunks)
+        if not self._accumulation.active or len(batch[0]) == 0:
             loss = loss_fn(*batch)
             (loss if self._scaler is None else self._scaler.scale(loss)).backward()
             return loss.detach()
         rows = len(batch[0])
-        if groups is not None and len(groups) != rows:
-            raise ValueError(f"groups names {len(groups)} rows, the batch has {rows}: give one integer a row")
-        if groups is not None and (dimensions := torch.as_tensor(groups).dim()) != 1:
-            raise ValueError(f"groups has {dimensions} dimensions: give one integer a row")
         if groups is not None and per_example:
             raise ValueError("per_example takes every row as a draw of its own: leave it out where groups are given")
         if per_example and self._accumulation.signs is None and self._covered(rows):
             return self._backward_by_example(loss_fn, batch, rows)
-        parts = self._split(batch, chunks, groups)
+        parts = self._split(batch, chunks, None if groups is None else labels_of_rows(groups, rows))
         split = len(parts)
         self._accumulation.expects(split)
         total = torch.zeros(())
@@ -202,12 +206,15 @@ class Watcher:
         return total
 
     def _split(
-        self, batch: Sequence[torch.Tensor], chunks: int, groups: Sequence[int] | torch.Tensor | None
+        self, batch: Sequence[torch.Tensor], chunks: int, labels: torch.Tensor | None
     ) -> list[tuple[torch.Tensor, ...]]:
-        if groups is not None:
-            if sizes_differ(groups):
+        lengths = [len(tensor) for tensor in batch]
+        if len(set(lengths)) > 1:
+            raise ValueError(f"batch: its tensors have {lengths} rows; what has no row an example is no part of it")
+        if labels is not None:
+            if sizes_differ(labels):
                 self._report.event(self._step, "warning", "groups-uneven")
-            return [tuple(tensor[rows.to(tensor.device)] for tensor in batch) for rows in parts_of_rows(groups, chunks)]
+            return [tuple(tensor[rows.to(tensor.device)] for tensor in batch) for rows in parts_of_rows(labels, chunks)]
         split = chunks if chunks >= 2 and len(batch[0]) >= 2 * chunks else 1
         return list(zip(*(tensor.tensor_split(split) for tensor in batch), strict=True))
 
