@@ -129,7 +129,7 @@ export class TrackerServer {
   /** An answer that is not the wanted one; 408, 429 and 5xx are worth another try. */
   async refusal(what: string, response: Response): Promise<TrackerError> {
     const { status } = response;
-    const words = cleaned(await response.text().catch(() => ""));
+    const words = cleaned(await response.text().catch(() => ""), secretsIn(this.#options.headers));
     const retryable = status === 408 || status === 429 || status >= 500;
     const quote = words === "" ? "" : `: ${words}`;
     const challenge = response.headers.get("www-authenticate") ?? "";
@@ -174,10 +174,17 @@ function generalAdvice({ product, addressField }: TrackerServerOptions, status: 
   return "The delivery was not taken.";
 }
 
+/** Credentials in headers, without the name of their scheme. */
+function secretsIn(headers: Readonly<Record<string, string>> = {}): string[] {
+  const { "user-agent": _, ...others } = headers;
+  return Object.values(others).flatMap((value) => value.split(" ").at(-1) || []);
+}
+
 /** A server's own words, on one line. */
-function cleaned(body: string): string {
+function cleaned(body: string, secrets: readonly string[]): string {
   // A proxy may echo the request: its credentials belong in no log and on no page.
-  const words = messageOf(body)
+  const words = secrets
+    .reduce((text, secret) => text.replaceAll(secret, "…"), messageOf(body))
     .replaceAll(/\b(Basic|Bearer)\s+\S+/gi, "$1 …")
     .replaceAll(/[\s\p{Cc}\p{Cf}]+/gu, " ")
     .trim();

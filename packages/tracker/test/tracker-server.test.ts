@@ -1,5 +1,8 @@
-import { expect, test } from "vitest";
-import { retryAfterSeconds } from "../src/tracker-server.ts";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { expect, onTestFinished, test } from "vitest";
+import { retryAfterSeconds, TrackerServer } from "../src/tracker-server.ts";
 
 test("Retry-After is read as seconds or as a date, and anything else as no wish", () => {
   expect(retryAfterSeconds("120")).toBe(120);
@@ -7,4 +10,28 @@ test("Retry-After is read as seconds or as a date, and anything else as no wish"
   expect(retryAfterSeconds("Wed, 21 Oct 2026 07:28:00 GMT", Date.UTC(2026, 9, 21, 8))).toBe(0);
   expect(retryAfterSeconds("soon")).toBeUndefined();
   expect(retryAfterSeconds(null)).toBeUndefined();
+});
+
+test.each([
+  ["a header of the tracker's own", { "x-write-token": "s3cret", "user-agent": "noisescale" }],
+  ["a scheme", { authorization: "Bearer s3cret" }],
+])("credentials in %s are in no message, though a proxy echoes the request", async (_, headers) => {
+  const proxy = createServer((request, answer) => {
+    answer.writeHead(403).end(`noisescale may not: ${JSON.stringify(request.headers)}`);
+  }).listen(0, "127.0.0.1");
+  onTestFinished(() => {
+    proxy.close();
+  });
+  await once(proxy, "listening");
+  const server = new TrackerServer({
+    kind: "some",
+    product: "Some",
+    address: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`,
+    addressField: "address",
+    headers,
+    advice: () => undefined,
+  });
+  const refused = server.request("take metrics", "log", { withinSeconds: 10 });
+  await expect(refused).rejects.toThrow("noisescale may not");
+  await expect(refused).rejects.not.toThrow("s3cret");
 });
