@@ -31,7 +31,7 @@ export function signalAndNoisePanel({ series }: PanelData, theme: Theme): PanelC
 export function signalAndNoiseText({ snapshot }: PanelData): string {
   const { gradient_squared_norm: signal, covariance_trace: noise } = snapshot;
   if (signal === null || noise === null) return "|G|² and tr Σ are not known yet.";
-  return `|G|² is ${squareText(signal)} and tr Σ is ${squareText(noise)}, each averaged over the last steps.`;
+  return `tr Σ is ${squareText(noise)}, averaged over some hundred measurements, and |G|² is ${squareText(signal)}: tr Σ over B_simple.`;
 }
 
 function positive(points: readonly PanelPoint[]): PanelPoint[] {
