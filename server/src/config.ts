@@ -268,11 +268,17 @@ async function openTracker(parsed: ParsedTracker, folder: string): Promise<Track
   });
 }
 
-type MlflowCredentials = Pick<Extract<ParsedTracker, { kind: "mlflow" }>, "username" | "password" | "token">;
+type ParsedMlflow = Extract<ParsedTracker, { kind: "mlflow" }>;
+type MlflowCredentials = Pick<ParsedMlflow, "username" | "password" | "token">;
 
-/** Those of the configuration; without any, those that MLflow's own client would use: a user before a token. */
-function mlflowCredentials({ username, password, token }: MlflowCredentials): MlflowCredentials {
-  if (username !== undefined || token !== undefined) return { username, password, token };
+/**
+ * Those of the configuration, be they in the address; without any, those that MLflow's own client would use: a user before a
+ * token.
+ */
+function mlflowCredentials({ tracking_uri, username, password, token }: ParsedMlflow): MlflowCredentials {
+  const address = tracking_uri ?? fromEnvironment("MLFLOW_TRACKING_URI") ?? "";
+  const isInAddress = (URL.parse(address)?.username ?? "") !== "";
+  if (isInAddress || username !== undefined || token !== undefined) return { username, password, token };
   const user = fromEnvironment("MLFLOW_TRACKING_USERNAME");
   if (user !== undefined) return { username: user, password: password ?? fromEnvironment("MLFLOW_TRACKING_PASSWORD") };
   return { token: fromEnvironment("MLFLOW_TRACKING_TOKEN") };

@@ -100,6 +100,7 @@ test("what the trackers' own clients take from the environment is taken from it 
     trackers: [
       { name: "m", kind: "mlflow" },
       { name: "own", kind: "mlflow", token: "configured" },
+      { name: "address", kind: "mlflow", tracking_uri: url.replace("//", "//bob:pass@") },
       { name: "t", kind: "trackio" },
       { name: "w", kind: "wandb" },
     ],
@@ -113,8 +114,9 @@ test("what the trackers' own clients take from the environment is taken from it 
   vi.unstubAllEnvs();
   server.close();
   const basic = `Basic ${Buffer.from("ann:secret").toString("base64")}`;
+  const inAddress = `Basic ${Buffer.from("bob:pass").toString("base64")}`;
   const ofKey = `Basic ${Buffer.from("api:the key").toString("base64")}`;
-  expect(authorizations).toEqual([basic, "Bearer configured", "the token", ofKey]);
+  expect(authorizations).toEqual([basic, "Bearer configured", inAddress, "the token", ofKey]);
 });
 
 test("a file's paths are relative to its folder, and a file that is missing or no JSON is named", async () => {

@@ -114,7 +114,7 @@ describe("branches of a network that learns digits, from one checkpoint at four 
     );
     expect(await command.exit()).toBe(0);
     expect(command.output).toMatch(/is the largest batch size that is as good|Not settled: \d+ is as good/);
-    expect(command.output).toMatch(/^ +512 +\d\.\d{4} .* beyond +1 +\d+$/m);
+    expect(command.output).toMatch(/^ +512 +\d\.\d{4} .* beyond, one seed +1 +\d+$/m);
   });
 
   test("of a group that is not there are refused with the groups that are", async () => {

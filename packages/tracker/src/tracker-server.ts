@@ -174,10 +174,12 @@ function generalAdvice({ product, addressField }: TrackerServerOptions, status: 
   return "The delivery was not taken.";
 }
 
-/** Credentials in headers, without the name of their scheme. */
+/** Credentials in headers, whole, and without the name of a scheme before them. A word of a password is none. */
 function secretsIn(headers: Readonly<Record<string, string>> = {}): string[] {
   const { "user-agent": _, ...others } = headers;
-  return Object.values(others).flatMap((value) => value.split(" ").at(-1) || []);
+  return Object.values(others)
+    .map((value) => value.replace(/^(Basic|Bearer) /, ""))
+    .filter((value) => value !== "");
 }
 
 /** A server's own words, on one line. */

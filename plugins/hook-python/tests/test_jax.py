@@ -134,6 +134,11 @@ def test_a_part_whose_mean_loss_is_not_defined_leaves_the_gradient_that_of_the_b
     np.testing.assert_allclose(sums.small.sum(), 64 * sum(expected[0].values()), rtol=FLOAT32)
 
 
+def test_two_arrays_whose_paths_read_the_same_both_count() -> None:
+    gradient = {"a.b": jnp.array([3.0]), "a": {"b": jnp.array([4.0])}}
+    assert sorted(float(square) for square in squares(gradient)) == [9.0, 16.0]
+
+
 def test_bfloat16_gradients_are_summed_and_squared_in_float32() -> None:
     params, sizes = network(dtype=jnp.bfloat16), [7, 7, 5]
     _, gradient, measurement = measured(grad_parts(loss, 3), params, *BATCH)

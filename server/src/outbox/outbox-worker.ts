@@ -141,6 +141,8 @@ export class OutboxWorker {
     if (claimed === undefined) return false;
     const { queue, rows } = claimed;
     try {
+      // Its writes may still come: they would fall on those of a call beside it.
+      if (this.#late.has(queue.runId)) throw this.#noAnswer();
       const final = rows.some((row) => row.final);
       const alerts = rows.flatMap((row) => row.alerts);
       // A note that lags behind its alerts would contradict them.
@@ -154,8 +156,6 @@ export class OutboxWorker {
         ...extras?.parts,
         ...(ended && { ended }),
       };
-      // Its writes may still come: they would fall on those of a call beside it.
-      if (this.#late.has(queue.runId)) throw this.#noAnswer();
       const open = await this.#openRun(queue);
       const position = await this.#inTime(queue, open.send(delivery, queue.position));
       if (this.#abandoned) return false;

@@ -101,8 +101,14 @@ def named_leaves(tree: Tree, mask: Mask = None) -> dict[str, jax.Array]:
     if mask is not None:
         masks = mask(tree) if callable(mask) else mask
         tree = jax.tree.map(lambda kept, below: below if kept else None, masks, tree)
-    paths = jax.tree_util.tree_flatten_with_path(tree)[0]
-    return {".".join(_words(path)): leaf for path, leaf in paths}
+    named: dict[str, jax.Array] = {}
+    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        name = ".".join(_words(path))
+        # {"a.b": …} and {"a": {"b": …}} are the same words.
+        while name in named:
+            name += "'"
+        named[name] = leaf
+    return named
 
 
 def squares(gradient: Tree, mask: Mask = None) -> jax.Array:
