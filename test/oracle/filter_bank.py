@@ -33,6 +33,8 @@ OMEGA, DRIFT_NOISE, DRIFT_SD, PHI, PRIOR, WIDENING = EXPERTS.T
 PRIOR = PRIOR / PRIOR.sum()
 SMALLEST_VARIANCE = 1e-12
 MOST_OUTLIERS = 4.5
+# times the steps between measurements before, over which a drift is carried
+MOST_STRETCH = 4.0
 # of the weights at the ends of the interval
 END_TEMPERING = 0.85
 
@@ -184,7 +186,7 @@ def update(bank: Bank, q: Array, s: Array, batch: Array, parts: Array, steps: Ar
     """Steps 0 to 9 for one measurement of every run, [runs] each; the bank is changed in place."""
     outlier = find_outliers(bank, q, s, batch, parts)
     before = replace(bank)
-    fold(bank, q, s, batch, parts, steps + bank.left_out)
+    fold(bank, q, s, batch, parts, steps, steps + bank.left_out)
     bank.left_out = np.zeros_like(bank.left_out)
     if not outlier.any():
         return
@@ -220,7 +222,7 @@ def find_outliers(bank: Bank, q: Array, s: Array, batch: Array, parts: Array) ->
     return outlier
 
 
-def fold(bank: Bank, q: Array, s: Array, batch: Array, parts: Array, steps: Array) -> None:
+def fold(bank: Bank, q: Array, s: Array, batch: Array, parts: Array, steps: Array, elapsed: Array) -> None:
     """Steps 1 to 9."""
     bank.count = bank.count + 1
     scale = bank.b0 / batch
@@ -229,9 +231,12 @@ def fold(bank: Bank, q: Array, s: Array, batch: Array, parts: Array, steps: Arra
 
     # 1
     white_q, white_s = whiten(bank, q, s)
-    ratio = (steps / bank.steps)[:, None]
-    bank.v, bank.c, bank.u = bank.v * ratio, bank.c * ratio, bank.u * ratio**2
-    bank.steps = steps
+    ratio = (elapsed / bank.steps)[:, None]
+    known = (steps / bank.steps)[:, None] <= MOST_STRETCH
+    bank.v = np.where(known, bank.v * ratio, 0.0)
+    bank.c = np.where(known, bank.c * ratio, 0.0)
+    bank.u = np.where(known, bank.u * ratio**2, DRIFT_SD**2)
+    bank.steps = elapsed
 
     # 2
     x = np.maximum(bank.mean, 0.02)

@@ -31,6 +31,8 @@ const largestSurprise = 32;
 const weightMemory = 1600;
 const fixedShare = 2.5e-5;
 const largestDrift = 0.1;
+/** Times the steps between two measurements before, over which a drift is carried on. */
+const mostStretch = 4;
 
 /**
  * One measurement of a started filter; the state is changed in place.
@@ -75,7 +77,7 @@ export function updateFilter(
   const observationVariance = (atZero + slope * x + bend * x * x) * inflated;
   const previousVariance = shared[mixtureVariance] as number;
 
-  restep(state, elapsed);
+  restep(state, elapsed, steps);
   for (let i = 0; i < expertCount; i += 1) advance(state, i, whiteQ, whiteS, observationVariance);
   normaliseWeights(state);
 
@@ -100,12 +102,22 @@ export function updateFilter(
   return true;
 }
 
-/** Drifts are for one measurement: they grow with the steps between two. */
-function restep({ shared, drift, covariance, driftVariance }: FilterState, steps: number): void {
-  const ratio = steps / (shared[interval] as number);
+/**
+ * Drifts are for one measurement: they grow with the steps between two. What was learned over steps close together says nothing
+ * of many more (outliers left out on the way aside): carried on, a drift of hundredths would become one of all there is. There drifts are as unknown as at the start.
+ */
+function restep({ shared, drift, covariance, driftVariance }: FilterState, elapsed: number, steps: number): void {
+  const before = shared[interval] as number;
+  const ratio = elapsed / before;
   if (ratio === 1) return;
-  shared[interval] = steps;
+  shared[interval] = elapsed;
   for (let i = 0; i < expertCount; i += 1) {
+    if (steps / before > mostStretch) {
+      drift[i] = 0;
+      covariance[i] = 0;
+      driftVariance[i] = startDriftVariances[i] as number;
+      continue;
+    }
     drift[i] = (drift[i] as number) * ratio;
     covariance[i] = (covariance[i] as number) * ratio;
     driftVariance[i] = (driftVariance[i] as number) * ratio * ratio;

@@ -101,7 +101,7 @@ const formNames: readonly FormName[] = ["hessian", "preconditioned"];
 /** The statistics of one run, online: O(1) time and memory a measurement, the same bits from the same measurements. */
 export class RunEstimator {
   /** Of the serialised state: bytes of another version are refused, and the measurements folded again. */
-  static readonly stateVersion = 14;
+  static readonly stateVersion = 15;
 
   readonly #settings: RunSettings;
   #filter = new SignalFilter();

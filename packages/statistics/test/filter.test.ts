@@ -56,6 +56,30 @@ describe("the filter", () => {
     expect(filter.withoutNoise).toBe(false);
   });
 
+  test("follows a run that is measured every second step at first and every 93rd from then on", () => {
+    let held = 0;
+    let asked = 0;
+    for (let seed = 1; seed <= 10; seed += 1) {
+      const measured = 250;
+      const apart = (index: number): number => (index < 20 ? 2 : 93);
+      const at: number[] = [];
+      for (let index = 0; index < measured; index += 1) at.push((at.at(-1) ?? 0) + apart(index));
+      const truth = (index: number): number => 50 + 3000 * (1 - Math.exp((-12 * (at[index] as number)) / 21_430));
+      const filter = new SignalFilter();
+      inputs({ seed, steps: measured, bSimple: truth }).forEach((input, index) => {
+        filter.add({ ...input, steps: apart(index) });
+        if (index % 50 !== 49) return;
+        asked += 1;
+        const { lower, median, upper } = filter.quantiles;
+        const inverse = filter.referenceBatchSize / truth(index);
+        if (lower <= inverse && inverse <= upper) held += 1;
+        // A drift of two steps carried on over 93 had made it thousands of times too large.
+        expect(inverse / median).toBeLessThan(20);
+      });
+    }
+    expect(held / asked).toBeGreaterThanOrEqual(0.93);
+  });
+
   test("holds the current value of constant, growing and jumping runs", () => {
     const kinds: [string, (step: number) => number][] = [
       ["constant", () => 256],
