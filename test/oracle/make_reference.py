@@ -81,7 +81,11 @@ def plans() -> list[Plan]:
         None,
         scale=scale,
     )
-    return [steady, changing, hidden, correlated, outliers, *plans_with_forms(n)]
+    apart = np.where(np.arange(n) < 40, 2, 93)
+    spread = Plan(
+        "measured-ever-less", 9, 100 * 30.0**x, 256 * ones, 8 * ones, 256 * ones, np.cumsum(apart), None
+    )
+    return [steady, changing, hidden, correlated, outliers, spread, *plans_with_forms(n)]
 
 
 def plans_with_forms(n: int) -> list[Plan]:

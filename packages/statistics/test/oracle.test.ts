@@ -133,6 +133,7 @@ describe("an independent implementation in numpy and scipy", () => {
     "signal-below-noise",
     "correlated-with-heavy-tails",
     "outliers",
+    "measured-ever-less",
     "with-forms-now-and-then",
     "with-turning-curvature",
   ])("finds the same headline, horizons, layers, forms and frontier in the run %s", (name) => {
