@@ -1,12 +1,13 @@
 """Calls `on_recommendation` in the thread that trains, in every process after the same step."""
 
 from collections.abc import Callable
-from typing import cast
+from dataclasses import replace
+from typing import Literal, cast
 
-from noisescale.batch_size_control import BatchSizeChange, BatchSizeControl
+from noisescale.batch_size_control import BatchSizeChange, BatchSizeControl, BatchSizeLimits
 from noisescale.exchange import Exchange
 from noisescale.report import Report
-from noisescale.wire import BriefSnapshot, Measurement
+from noisescale.wire import BriefSnapshot, Measurement, RunDeclaration
 
 
 class Recommendations:
@@ -60,3 +61,31 @@ class Recommendations:
             self._callback(change)
         except Exception as error:
             self._report.event(step, "warning", "recommendation-failed", repr(error))
+
+
+def recommendations_of(
+    callback: Callable[[BatchSizeChange], object] | None,
+    limits: BatchSizeLimits | None,
+    optimizer: Literal["sgd", "adam", "other"],
+    declaration: RunDeclaration | None,
+    report: Report,
+    *,
+    processes: int = 1,
+) -> Recommendations | None:
+    """Makes of a hook's options what tells its training of a batch size.
+
+    Args:
+        callback: `on_recommendation`; None: nothing is told.
+        limits: `batch_size_limits`; a process that trains alone keeps two parts where they say no least number.
+        optimizer: Its kind, where the declaration names none.
+        declaration: What the user tells the collector.
+        report: The run's.
+        processes: That train together.
+    """
+    if callback is None:
+        return None
+    limits = limits or BatchSizeLimits()
+    if limits.min_accumulation is None:
+        limits = replace(limits, min_accumulation=2 if processes == 1 else 1)
+    declared = optimizer if declaration is None else declaration.get("optimizer", optimizer)
+    return Recommendations(callback, BatchSizeControl(limits, declared), report, processes)

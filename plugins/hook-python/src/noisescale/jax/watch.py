@@ -2,15 +2,14 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Literal
 
 import jax
 
-from noisescale.batch_size_control import BatchSizeChange, BatchSizeControl, BatchSizeLimits
+from noisescale.batch_size_control import BatchSizeChange, BatchSizeLimits
 from noisescale.jax.watcher import Watcher
 from noisescale.options import check_count
-from noisescale.recommendations import Recommendations
+from noisescale.recommendations import recommendations_of
 from noisescale.run_report import GivenSink, run_report, switched_on
 from noisescale.user_runs import OwnLog
 from noisescale.wire import RunDeclaration
@@ -79,20 +78,13 @@ def watch(
         sends=on and first,
         says=first,
     )
-    recommendations = None
-    if on_recommendation is not None:
-        limits = batch_size_limits or BatchSizeLimits()
-        if limits.min_accumulation is None:
-            limits = replace(limits, min_accumulation=2)
-        declared = optimizer if declaration is None else declaration.get("optimizer", optimizer)
-        recommendations = Recommendations(on_recommendation, BatchSizeControl(limits, declared), report, 1)
     return Watcher(
         report,
         every=_EVERY_OF_SEVERAL if every is None and several else every,
         layers=layers,
         hessian_every=hessian_every,
         first_step=first_step,
-        recommendations=recommendations,
+        recommendations=recommendations_of(on_recommendation, batch_size_limits, optimizer, declaration, report),
         own_log=OwnLog() if user_runs and first else None,
         enabled=on,
     )

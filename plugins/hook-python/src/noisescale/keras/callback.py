@@ -2,12 +2,11 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Literal
 
 import keras
 
-from noisescale.batch_size_control import BatchSizeChange, BatchSizeControl, BatchSizeLimits
+from noisescale.batch_size_control import BatchSizeChange, BatchSizeLimits
 from noisescale.cadence import Cadence
 from noisescale.keras.adam_metric import has_metric
 from noisescale.keras.rows import rows_of
@@ -16,7 +15,7 @@ from noisescale.keras.tap import NotSeenError, Tap, TapOptions, tap_of
 from noisescale.layer_names import layers_of
 from noisescale.naming import checked_identifier, default_project, default_run
 from noisescale.options import check_count, check_parts, check_unit
-from noisescale.recommendations import Recommendations
+from noisescale.recommendations import recommendations_of
 from noisescale.report import Report
 from noisescale.run_report import GivenSink, run_report, switched_on
 from noisescale.user_runs import OwnLog
@@ -188,7 +187,7 @@ class Callback(keras.callbacks.Callback):
             self._report,
             self._cadence,
             self._layers if self._by_layer else None,
-            self._recommendations(kind, self._report),
+            recommendations_of(self._on_recommendation, self._limits, kind, self._declaration, self._report),
             OwnLog() if self._user_runs and _is_first_process() else None,
         )
         if self._not_seen is not None:
@@ -268,15 +267,6 @@ class Callback(keras.callbacks.Callback):
         if any(isinstance(layer, normalizations) and layer.trainable for layer in model._flatten_layers()):
             report.event(step, "warning", "batch-norm")
         return True
-
-    def _recommendations(self, kind: Literal["sgd", "adam", "other"], report: Report) -> Recommendations | None:
-        if self._on_recommendation is None:
-            return None
-        limits = self._limits or BatchSizeLimits()
-        if limits.min_accumulation is None:
-            limits = replace(limits, min_accumulation=2)
-        declared = kind if self._declaration is None else self._declaration.get("optimizer", kind)
-        return Recommendations(self._on_recommendation, BatchSizeControl(limits, declared), report, 1)
 
 
 def _kind(optimizer: keras.optimizers.Optimizer) -> Literal["sgd", "adam", "other"]:

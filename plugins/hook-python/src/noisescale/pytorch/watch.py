@@ -3,19 +3,18 @@
 import os
 import weakref
 from collections.abc import Callable
-from dataclasses import replace
 from numbers import Real
 from typing import Literal, TypedDict
 
 import torch
 from torch import distributed, nn
 
-from noisescale.batch_size_control import BatchSizeChange, BatchSizeControl, BatchSizeLimits
+from noisescale.batch_size_control import BatchSizeChange, BatchSizeLimits
 from noisescale.options import check_count, check_parts
 from noisescale.pytorch.processes import NotMeasuredError, processes_of
 from noisescale.pytorch.quadratic_forms import AdamMetric
 from noisescale.pytorch.watcher import Watcher
-from noisescale.recommendations import Recommendations
+from noisescale.recommendations import recommendations_of
 from noisescale.run_report import GivenSink, run_report, switched_on
 from noisescale.user_runs import OwnLog
 from noisescale.wire import RunDeclaration
@@ -129,15 +128,10 @@ def watch(
         sends=on and first,
         says=first,
     )
-    recommendations = None
-    if on_recommendation is not None:
-        limits = batch_size_limits or BatchSizeLimits()
-        size = 1 if processes is None else processes.size
-        if limits.min_accumulation is None:
-            limits = replace(limits, min_accumulation=2 if size == 1 else 1)
-        declared = kind if declaration is None else declaration.get("optimizer", kind)
-        control = BatchSizeControl(limits, declared)
-        recommendations = Recommendations(on_recommendation, control, report, size)
+    size = 1 if processes is None else processes.size
+    recommendations = recommendations_of(
+        on_recommendation, batch_size_limits, kind, declaration, report, processes=size
+    )
     if on and not measured:
         report.event(first_step, "unavailable", "data-parallel")
     watcher = Watcher(
