@@ -210,7 +210,7 @@ function counts(
       rejected.push({
         index,
         path: "step",
-        message: `step ${measurement.step} of attempt ${measurement.attempt} is already known with other values, which stand`,
+        message: `step ${measurement.step} of attempt ${measurement.attempt} is already known with other values, which stand: a training that starts anew takes an attempt of its own`,
       });
     }
   }

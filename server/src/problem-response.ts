@@ -1,6 +1,6 @@
 import type { ErrorRequestHandler, RequestHandler } from "express";
 import type { Logger } from "pino";
-import { ProblemError } from "./problem.ts";
+import { notUnderstood, ProblemError } from "./problem.ts";
 
 /** No route took the request. */
 export const notFound: RequestHandler = (request) => {
@@ -28,6 +28,19 @@ function toProblem(error: unknown, bodyLimitBytes: number): ProblemError {
       413,
       "Body too large",
       `The body is larger than ${bodyLimitBytes} bytes: send fewer records at a time, or raise "limits.body_bytes" in noisescale.config.json`,
+    );
+  }
+  if (error instanceof URIError) {
+    return notUnderstood(
+      [{ path: "", message: "a percent sign in it begins no UTF-8 character: encode names" }],
+      "The address",
+    );
+  }
+  if (status === 415) {
+    return new ProblemError(
+      415,
+      "Encoding not taken",
+      "The body's content encoding is not known here: send it plain, gzip, deflate or br",
     );
   }
   if (status !== undefined) {

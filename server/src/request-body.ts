@@ -23,7 +23,7 @@ export function jsonBody(request: Request): unknown {
   try {
     return parseJson(text);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : "not JSON";
+    const reason = text.trim() === "" ? "it is empty" : error instanceof Error ? error.message : "malformed";
     throw new ProblemError(400, "Not JSON", `The body is not JSON: ${reason}`, [{ path: "", message: reason }]);
   }
 }

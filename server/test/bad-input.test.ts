@@ -95,6 +95,24 @@ test("a body beyond the limit is answered with 413 that names the setting", asyn
   expect(answer.json<Problem>().detail).toMatch(/1000 bytes.*limits\.body_bytes/);
 });
 
+test("an empty body, a name that is no UTF-8 and an encoding nobody reads are answered with what to send", async () => {
+  const { collector, request, send } = await startTestCollector();
+  await request("PUT", "/v1/runs/a", { project: "p" });
+  const empty = await send("/v1/runs/a/measurements", "", "application/json");
+  expect(empty.json<Problem>().detail).toBe("The body is not JSON: it is empty");
+  const misspelt = await request("PUT", "/v1/runs/%E0%A4%A", { project: "p" });
+  expect(misspelt.json<Problem>()).toMatchObject({
+    status: 400,
+    detail: expect.stringMatching(/percent.*encode names/),
+  });
+  const headers = { "content-type": "application/json", "content-encoding": "zstdx" };
+  const packed = await fetch(`${collector.url}/v1/runs/a/measurements`, { method: "POST", headers, body: "{}" });
+  expect(await packed.json()).toMatchObject({
+    status: 415,
+    detail: expect.stringMatching(/plain, gzip, deflate or br/),
+  });
+});
+
 test.each([
   ["no project", {}, "project"],
   ["a project that is a path", { project: "../../x" }, "project"],
