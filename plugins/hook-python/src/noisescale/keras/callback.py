@@ -10,9 +10,9 @@ from noisescale.batch_size_control import BatchSizeChange, BatchSizeLimits
 from noisescale.cadence import Cadence
 from noisescale.keras.adam_metric import has_metric
 from noisescale.keras.rows import rows_of
-from noisescale.keras.run import Run
 from noisescale.keras.tap import NotSeenError, Tap, TapOptions, tap_of
 from noisescale.layer_names import layers_of
+from noisescale.measured_run import MeasuredRun
 from noisescale.naming import checked_identifier, default_project, default_run
 from noisescale.options import check_count, check_parts, check_unit
 from noisescale.recommendations import recommendations_of
@@ -94,7 +94,7 @@ class Callback(keras.callbacks.Callback):
         self._user_runs = user_runs
         self._on = switched_on(enabled)
         self._report: Report | None = None
-        self._run: Run | None = None
+        self._run: MeasuredRun | None = None
         self._tap: Tap | None = None
         self._cadence: Cadence | None = None
         self._layers: list[str] = []
@@ -183,7 +183,7 @@ class Callback(keras.callbacks.Callback):
         step = 0 if self._tap is None else self._tap.step
         if self._cadence is None:
             self._cadence = Cadence(self._every, step)
-        self._run = Run(
+        self._run = MeasuredRun(
             self._report,
             self._cadence,
             self._layers if self._by_layer else None,

@@ -13,8 +13,8 @@ from noisescale.exchange import RankSums
 from noisescale.jax.sums import form_of, squares_of
 from noisescale.keras.adam_metric import metric_of
 from noisescale.keras.rows import rows_of
-from noisescale.keras.run import Run
 from noisescale.keras.tap import Tap, TapOptions
+from noisescale.measured_run import MeasuredRun
 from noisescale.parts import sum_parts
 
 _NEVER = (0, 0)
@@ -54,6 +54,7 @@ class JaxTap(Tap):
 
     def __init__(self, optimizer: keras.optimizers.Optimizer) -> None:
         super().__init__(optimizer)
+        self._last_step = -1
         self._variables: _Variables | None = None
         self._rule = _NEVER
         self._reading: _Reading | None = None
@@ -90,9 +91,10 @@ class JaxTap(Tap):
         )
         self._rule = _NEVER
 
-    def begin(self, run: Run) -> None:
+    def begin(self, run: MeasuredRun) -> None:
         """What an earlier run left is not this one's."""
         super().begin(run)
+        self._last_step = -1
         if self._variables is not None:
             self._variables.finished_step.assign(-1)
 
@@ -175,7 +177,8 @@ class JaxTap(Tap):
         step = -1
         try:
             step = int(reading.finished_step)
-            if step >= 0:
+            if step > self._last_step:
+                self._last_step = step
                 self.run.pass_on(self._sums(step, reading, self.options))
         except Exception:
             self._failed(step)

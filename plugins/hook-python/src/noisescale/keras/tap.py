@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import keras
 
-from noisescale.keras.run import Run
+from noisescale.measured_run import MeasuredRun
 from noisescale.report import EventCode
 
 _log = logging.getLogger("noisescale")
@@ -56,7 +56,7 @@ class Tap(ABC):
 
     def __init__(self, optimizer: keras.optimizers.Optimizer) -> None:
         self.optimizer = optimizer
-        self.run: Run | None = None
+        self.run: MeasuredRun | None = None
         self.options: TapOptions | None = None
         self._apply = optimizer._backend_apply_gradients
         self._clip = optimizer._clip_gradients
@@ -106,7 +106,7 @@ class Tap(ABC):
         # What fit compiled before knows nothing of this.
         model.train_function = None
 
-    def begin(self, run: Run) -> None:
+    def begin(self, run: MeasuredRun) -> None:
         """Measures from the next step on."""
         self.run = run
 

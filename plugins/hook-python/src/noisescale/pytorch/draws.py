@@ -48,3 +48,25 @@ def parts_of_rows(labels: torch.Tensor, parts: int) -> list[torch.Tensor]:
         filled[emptiest] += rows_of_group[group]
     part_of_row = torch.tensor(part_of_group, device=numbers.device)[numbers]
     return [torch.nonzero(part_of_row == part).flatten() for part in range(count)]
+
+
+def parts_of_batch(
+    batch: Sequence[torch.Tensor], chunks: int, labels: torch.Tensor | None
+) -> list[tuple[torch.Tensor, ...]]:
+    """Splits the rows of a batch.
+
+    Args:
+        batch: Tensors with one row an example.
+        chunks: K; a batch of fewer than 2K rows is not split.
+        labels: Which draw each row is of, [rows]; None: each is one of its own.
+
+    Raises:
+        ValueError: If the tensors differ in rows.
+    """
+    lengths = [len(tensor) for tensor in batch]
+    if len(set(lengths)) > 1:
+        raise ValueError(f"batch: its tensors have {lengths} rows; what has no row an example is no part of it")
+    if labels is not None:
+        return [tuple(tensor[rows.to(tensor.device)] for tensor in batch) for rows in parts_of_rows(labels, chunks)]
+    split = chunks if chunks >= 2 and len(batch[0]) >= 2 * chunks else 1
+    return list(zip(*(tensor.tensor_split(split) for tensor in batch), strict=True))

@@ -1,0 +1,69 @@
+"""B_noise: on which steps it is measured, and what was measured."""
+
+import random
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from noisescale.measured_run import MeasuredRun
+from noisescale.pytorch.accumulation import Accumulation
+from noisescale.pytorch.quadratic_forms import hessian_forms, left_as_it_was
+
+
+class HessianSteps:
+    """A measured step in so many is due: then the parts' gradients are added up under random signs too.
+
+    Attributes:
+        forms: How many parts' gradients were multiplied with the Hessian in this step, and their two forms, shape (2,),
+            float64; None where it was not done.
+    """
+
+    def __init__(
+        self, model: nn.Module, accumulation: Accumulation, run: MeasuredRun, every: int | None, first_step: int
+    ) -> None:
+        """Gets ready for the first step.
+
+        Args:
+            model: Put back as it was after each product.
+            accumulation: Sees the parts' gradients.
+            run: Told of a loss that cannot be differentiated twice.
+            every: A step in so many is due; None: none is.
+            first_step: Number of the first step.
+        """
+        self.forms: tuple[int, torch.Tensor] | None = None
+        self._model = model
+        self._accumulation = accumulation
+        self._run = run
+        self._every = every
+        self._next = first_step
+        self._signs = random.Random(first_step)
+
+    def begin(self, step: int) -> None:
+        """Says whether the step that comes, if it is measured, is due."""
+        self.forms = None
+        due = self._every is not None and step >= self._next and self._accumulation.active
+        if due and self._every is not None:
+            self._next = step + self._every
+        self._accumulation.signs = self._signs if due else None
+
+    @property
+    def due(self) -> bool:
+        """Whether it is measured in the step under way."""
+        return self._accumulation.signs is not None and self._accumulation.active
+
+    def multiply(self, loss: Callable[[], torch.Tensor], step: int) -> None:
+        """Multiplies the parts so far with the second derivative of a loss, shape (); never raises."""
+        directions = self._accumulation.directions()
+        if directions is None:
+            return
+        self._accumulation.active = False
+        try:
+            with left_as_it_was(self._model):
+                forms = hessian_forms(loss, directions.parameters, [directions.signed, directions.total])
+            self.forms = (directions.parts, forms)
+        except Exception:
+            self._every = None
+            self._run.report.event(step, "unavailable", "hessian-failed")
+        finally:
+            self._accumulation.active = True
