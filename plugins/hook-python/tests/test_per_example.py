@@ -156,6 +156,46 @@ def test_squares_of_loss_scaled_gradients_in_float16_do_not_overflow() -> None:
     )
 
 
+def test_squares_in_bfloat16_are_those_of_its_own_gradients() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(300, 400), nn.Tanh(), nn.Linear(400, 2)).bfloat16()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    x, y = torch.randn(40, 300, dtype=torch.bfloat16), torch.randint(0, 2, (40,))
+
+    def loss_fn(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return nn.functional.cross_entropy(model(x).float(), y)
+
+    seen: list[Measurement] = []
+    watcher = noisescale.watch(model, optimizer, every=1, sink=seen.append)
+    watcher.backward(loss_fn, (x, y), per_example=True)
+    optimizer.step()
+    one_by_one = [(x[i : i + 1], y[i : i + 1]) for i in range(40)]
+    each = micro_gradients(model, one_by_one, [1.0] * 40, lambda _, part: loss_fn(*part))
+    small, _ = squares_of(each)
+    # Gradients are rounded to 8 bits, their norms are not.
+    assert seen[0]["small"]["squared_norm"] == pytest.approx(sum(small.values()) / 40, rel=0.002)
+
+
+def test_a_step_with_a_second_backward_pass_is_left_out() -> None:
+    torch.manual_seed(0)
+    model, x, y = nn.Linear(20, 5), torch.randn(EXAMPLES, 20), torch.randint(0, 5, (EXAMPLES,))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    seen: list[Measurement] = []
+    watcher = noisescale.watch(model, optimizer, every=1, sink=seen.append)
+    for step in range(4):
+        watcher.backward(lambda x, y: nn.functional.cross_entropy(model(x), y), (x, y), per_example=True)
+        if step == 1:
+            model(x).square().mean().backward()
+        if step == 2:
+            watcher.backward(lambda x, y: nn.functional.cross_entropy(model(x), y), (x, y), per_example=True)
+        optimizer.step()
+        optimizer.zero_grad()
+    watcher.close()
+    assert [measurement["step"] for measurement in seen] == [0, 3]
+    assert watcher.counts == {"parts-changed": 2, "run-ended": 1}
+    assert seen[0]["small"] == seen[1]["small"]
+
+
 def test_a_training_measured_by_example_is_the_one_that_is_not() -> None:
     """Sums of each example's gradient differ from the product over all by rounding alone."""
     gradients, losses = [], []

@@ -16,7 +16,7 @@ from torch.autograd.function import FunctionCtx
 from torch.nn import functional
 
 from noisescale.pytorch.example_rules import pieces
-from noisescale.pytorch.squares import squared_norm
+from noisescale.pytorch.squares import chunk_squares
 
 Take = Callable[[dict[str, torch.Tensor]], None]
 
@@ -49,9 +49,9 @@ class _Linear(torch.autograd.Function):
         for piece in pieces(len(d), weight.numel()):
             each = d[piece].mT @ a[piece]
             sums.append(each.sum(0))
-            squares.append(squared_norm(each))
+            squares.append(chunk_squares(each))
         shifts = d.sum(1)
-        ctx.take({"weight": torch.stack(squares).sum(), "bias": squared_norm(shifts)})
+        ctx.take({"weight": torch.cat(squares), "bias": chunk_squares(shifts)})
         return (
             gradient @ weight if ctx.needs_input_grad[0] else None,
             sums[0] if len(sums) == 1 else torch.stack(sums).sum(0),
@@ -69,7 +69,7 @@ def from_each_example(
     Args:
         layers: With their names.
         examples: The length of the first dimension of what goes into them.
-        take: Gets a layer's Σ_i |h_i|² by parameter, float64, in the backward pass.
+        take: Gets a layer's squares by parameter in the backward pass, as a rule gives them.
 
     Yields:
         The names of the layers that were called so.
@@ -78,12 +78,12 @@ def from_each_example(
     # An instance's own forward function is another library's.
     exchanged = [(n, m) for n, m in layers if isinstance(m, nn.Linear) and "forward" not in m.__dict__]
     for name, module in exchanged:
-        module.forward = _forward(name, module, examples, partial(take, module), called)  # type: ignore[method-assign,assignment]
+        module.__dict__["forward"] = _forward(name, module, examples, partial(take, module), called)
     try:
         yield called
     finally:
         for _, module in exchanged:
-            del module.forward
+            del module.__dict__["forward"]
 
 
 def _forward(

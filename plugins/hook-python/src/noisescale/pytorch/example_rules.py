@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.grad import conv2d_weight
 
-from noisescale.pytorch.squares import squared_norm
+from noisescale.pytorch.squares import chunk_squares
 
 Rule = Callable[..., dict[str, torch.Tensor]]
 
@@ -20,9 +20,10 @@ _MOST_ELEMENTS = 2**20
 
 
 def rule_of(module: nn.Module) -> Rule | None:
-    """Gives Σ_i |h_i|², shape (), float64 [gradient²], of each parameter by name; None where no rule covers the layer.
+    """Gives squares of each parameter by name, which add up to Σ_i |h_i|²; None where no rule covers the layer.
 
-    A rule takes the module, its input and its output's gradient, both with the examples as their first dimension.
+    A rule takes the module, its input and its output's gradient, both with the examples as their first dimension. Its
+    squares have the shape (n,), whatever they are of, and are to be added up in float64 [gradient²].
     """
     return next((rule for kind, rule in _RULES if type(module).forward is kind.forward), None)
 
@@ -38,29 +39,33 @@ def by_gram(places: int, p: int, q: int) -> bool:
     return places * (p + q) < p * q
 
 
-def gram_sum(entered: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
-    """Σ_i |Σ_t d_it a_itᵀ|² for a of shape (examples, T, p) and d of (examples, T, q)."""
-    return _sum((entered @ entered.mT) * (gradient @ gradient.mT))
+def gram_squares(entered: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    """|Σ_t d_it a_itᵀ|² of each example i for a of shape (examples, T, p) and d of (examples, T, q)."""
+    return _sums((entered @ entered.mT) * (gradient @ gradient.mT))
 
 
-def _sum(values: torch.Tensor) -> torch.Tensor:
-    """Σ over all, each example's own sum in the values' precision, the rest in float64."""
-    return values.flatten(1).sum(1).double().sum()
+def _sums(values: torch.Tensor) -> torch.Tensor:
+    """Each example's sum."""
+    return values.flatten(1).sum(1, dtype=_wide(values))
+
+
+def _wide(values: torch.Tensor) -> torch.dtype:
+    return torch.float64 if values.dtype is torch.float64 else torch.float32
 
 
 def _linear(module: nn.Linear, entered: torch.Tensor, gradient: torch.Tensor) -> dict[str, torch.Tensor]:
     if gradient.dim() == 2:
-        d = torch.linalg.vector_norm(gradient, dim=1)
-        both = torch.stack([torch.linalg.vector_norm(entered, dim=1) * d, d]).double()
-        weight, bias = both.square_().sum(1).unbind()
-        return {"weight": weight, "bias": bias}
+        wide = _wide(gradient)
+        d = torch.linalg.vector_norm(gradient, dim=1, dtype=wide)
+        weight = torch.linalg.vector_norm(entered, dim=1, dtype=wide).mul_(d).square_()
+        return {"weight": weight, "bias": d.square_()}
     a, d = entered.flatten(1, -2), gradient.flatten(1, -2)
     places, p, q = a.shape[1], module.in_features, module.out_features
     if by_gram(places, p, q):
-        weight = gram_sum(a, d)
+        weight = gram_squares(a, d)
     else:
-        weight = torch.stack([squared_norm(d[piece].mT @ a[piece]) for piece in pieces(len(d), p * q)]).sum()
-    return {"weight": weight, "bias": squared_norm(d.sum(1))}
+        weight = torch.cat([chunk_squares(d[piece].mT @ a[piece]) for piece in pieces(len(d), p * q)])
+    return {"weight": weight, "bias": chunk_squares(d.sum(1))}
 
 
 def _embedding(module: nn.Embedding, entered: torch.Tensor, gradient: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -71,13 +76,13 @@ def _embedding(module: nn.Embedding, entered: torch.Tensor, gradient: torch.Tens
     same = words.unsqueeze(1) == words.unsqueeze(2)
     if module.padding_idx is not None:
         same &= (words != module.padding_idx).unsqueeze(1)
-    return {"weight": _sum((d @ d.mT) * same)}
+    return {"weight": _sums((d @ d.mT) * same)}
 
 
 def _scale_and_shift(normal: torch.Tensor, gradient: torch.Tensor, width: int) -> dict[str, torch.Tensor]:
     examples = len(gradient)
     scale = (normal * gradient).reshape(examples, -1, width).sum(1)
-    return {"weight": squared_norm(scale), "bias": squared_norm(gradient.reshape(examples, -1, width).sum(1))}
+    return {"weight": chunk_squares(scale), "bias": chunk_squares(gradient.reshape(examples, -1, width).sum(1))}
 
 
 def _layer_norm(module: nn.LayerNorm, entered: torch.Tensor, gradient: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -94,7 +99,7 @@ def _rms_norm(module: nn.RMSNorm, entered: torch.Tensor, gradient: torch.Tensor)
 def _group_norm(module: nn.GroupNorm, entered: torch.Tensor, gradient: torch.Tensor) -> dict[str, torch.Tensor]:
     normal = functional.group_norm(entered, module.num_groups, None, None, module.eps)
     scale = (normal * gradient).flatten(2).sum(2)
-    return {"weight": squared_norm(scale), "bias": squared_norm(gradient.flatten(2).sum(2))}
+    return {"weight": chunk_squares(scale), "bias": chunk_squares(gradient.flatten(2).sum(2))}
 
 
 def _convolution(
@@ -113,15 +118,15 @@ def _convolution(
         patches = functional.unfold(padded, kernel, dilation, 0, stride)
         a = patches.unflatten(1, (groups, p)).flatten(0, 1)
         d = gradient.reshape(-1, q, places)
-        weight = gram_sum(a.mT, d.mT)
+        weight = gram_squares(a.mT, d.mT)
     else:
         shape = (module.out_channels, module.in_channels // groups, *kernel)
         each = (
             _kernel_gradients(padded[piece], gradient[piece], shape, stride, dilation, groups)
             for piece in pieces(len(gradient), module.weight.numel())
         )
-        weight = torch.stack([squared_norm(gradients) for gradients in each]).sum()
-    return {"weight": weight, "bias": squared_norm(gradient.flatten(2).sum(2))}
+        weight = torch.cat([chunk_squares(gradients) for gradients in each])
+    return {"weight": weight, "bias": chunk_squares(gradient.flatten(2).sum(2))}
 
 
 def _kernel_gradients(

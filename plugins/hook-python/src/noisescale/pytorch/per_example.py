@@ -31,6 +31,11 @@ class ExampleSquares:
         self._seen: dict[int, torch.Tensor] = {}
         self._problem: str | None = None
         self._proven = False
+        # Layers whose input was seen to have more dimensions than examples and features.
+        self._over_sequences: set[str] = set()
+        # Group and number of the squares of each parameter in the last step, and the group of each square.
+        self._places: list[tuple[int, int]] = []
+        self._index = torch.empty(0)
         owners: dict[int, str] = {}
         for name, module in model.named_modules():
             held = [parameter for parameter in module.parameters(recurse=False) if id(parameter) in self._group_of]
@@ -57,7 +62,7 @@ class ExampleSquares:
         """
         self._seen = {}
         called: set[str] = set()
-        exchanged = [(name, module) for name, module, _ in self._layers] if self._proven else []
+        exchanged = [(n, module) for n, module, _ in self._layers if self._proven and n in self._over_sequences]
         with from_each_example(exchanged, examples, self._keep) as summed:
             handles = [
                 module.register_forward_hook(self._forward(name, rule, examples, called, summed))
@@ -86,23 +91,37 @@ class ExampleSquares:
         if self._problem is not None:
             raise NotCoveredError(self._problem)
         self._proven = True
-        total = torch.zeros(self._groups, dtype=torch.float64, device=used[0].device)
-        index = torch.tensor([self._group_of[id(parameter)] for parameter in used], device=total.device)
-        return total.index_add_(0, index, torch.stack([self._seen[id(p)].to(total.device) for p in used]))
+        device = used[0].device
+        each = [self._seen[id(parameter)].to(device) for parameter in used]
+        squares = torch.cat(each)
+        if self._groups == 1:
+            return squares.sum(0, keepdim=True, dtype=torch.float64)
+        places = [(self._group_of[id(p)], len(own)) for p, own in zip(used, each, strict=True)]
+        if places != self._places:
+            numbers, lengths = torch.tensor(places).unbind(1)
+            self._places, self._index = places, numbers.repeat_interleave(lengths)
+        self._index = self._index.to(device)
+        return torch.zeros(self._groups, dtype=torch.float64, device=device).index_add_(
+            0, self._index, squares.double()
+        )
 
     def _forward(
         self, name: str, rule: Rule, examples: int, called: set[str], summed: set[str]
     ) -> Callable[[nn.Module, tuple[object, ...], object], None]:
+        front = (examples,)
+
         def after_forward(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
             if not isinstance(output, torch.Tensor) or not output.requires_grad:
                 return
             given = inputs[0] if inputs else None
             if name in called:
                 self._problem = self._problem or f"{name} is called more than once"
-            elif not isinstance(given, torch.Tensor) or len(given) != examples or len(output) != examples:
+            elif not isinstance(given, torch.Tensor) or given.shape[:1] != front or output.shape[:1] != front:
                 self._problem = self._problem or f"{name} has no dimension of examples in front"
             else:
                 called.add(name)
+                if given.dim() > 2:
+                    self._over_sequences.add(name)
                 if name in summed:
                     return
                 entered = given.detach()
@@ -112,12 +131,11 @@ class ExampleSquares:
 
     def _take(self, module: nn.Module, rule: Rule, entered: torch.Tensor, gradient: torch.Tensor) -> None:
         try:
-            with torch.no_grad():
-                if gradient.dtype is torch.float16:
-                    # With a loss scale a gradient fits into it, its square does not.
-                    gradient = gradient.float()
-                entered = entered.to(gradient.dtype) if entered.is_floating_point() else entered
-                self._keep(module, rule(module, entered, gradient))
+            if gradient.dtype is torch.float16:
+                # With a loss scale a gradient fits into it, its square does not.
+                gradient = gradient.float()
+            entered = entered.to(gradient.dtype) if entered.is_floating_point() else entered
+            self._keep(module, rule(module, entered, gradient))
         except Exception as error:
             self._problem = self._problem or f"{type(module).__name__}: {error}"
 

@@ -48,7 +48,10 @@ class ChunkSquares:
         lengths = [chunks + (tail > 0) for chunks, _, tail in self._cuts]
         self._starts = _running(lengths)
         self._buffer = torch.zeros(rows, sum(lengths), dtype=dtype, device=device)
-        self._groups = torch.tensor(numbers).repeat_interleave(torch.tensor(lengths)).to(device)
+        self._rows_written = 0
+        self._groups = None
+        if groups > 1:
+            self._groups = torch.tensor(numbers).repeat_interleave(torch.tensor(lengths)).to(device)
         self._shares = None
         if shares is not None:
             each = torch.tensor(shares, dtype=torch.float64)
@@ -66,18 +69,18 @@ class ChunkSquares:
         """
         chunks, length, tail = self._cuts[index]
         body_place, tail_place = self._place(row, index)
+        self._rows_written = max(self._rows_written, row + 1)
         flat = _real_elements(gradient)
         if flat.numel() != chunks * length + tail:
             # Sparse: fewer elements than the tensor has.
-            other = ChunkSquares([flat.numel()], [0], 1, rows=1, device=flat.device, dtype=self._dtype)
-            other.put(0, 0, flat)
-            (body_place if chunks > 0 else tail_place).zero_()[:1].copy_(other.squares().sqrt())
+            (body_place if chunks > 0 else tail_place).zero_()[:1].copy_(squared_norm(flat).sqrt())
             tail_place.zero_()
-            return
-        if chunks > 0:
-            self._write(flat[: chunks * length].view(chunks, length), body_place)
-        if tail > 0:
-            self._write(flat[chunks * length :].view(1, tail), tail_place)
+        elif tail == 0:
+            self._write(flat.view(chunks, length), body_place)
+        else:
+            if chunks > 0:
+                self._write(flat[:-tail].view(chunks, length), body_place)
+            self._write(flat[-tail:].view(1, tail), tail_place)
 
     def forget(self, row: int, index: int) -> None:
         """Takes back what `put` wrote."""
@@ -106,13 +109,19 @@ class ChunkSquares:
 
     def clear(self) -> None:
         """Begins anew."""
-        self._buffer.zero_()
-        self._total.zero_()
+        if self._rows_written > 0:
+            self._buffer[: self._rows_written] = 0
+            self._total.zero_()
+            self._rows_written = 0
 
     def _with(self, columns: slice) -> torch.Tensor:
-        squares = self._buffer[:, columns].double().square().sum(0)
+        if self._rows_written == 0:
+            return self._total.clone()
+        squares = self._buffer[: self._rows_written, columns].double().square_().sum(0)
         if self._shares is not None:
             squares *= self._shares[columns]
+        if self._groups is None:
+            return self._total + squares.sum()
         return self._total.index_add(0, self._groups[columns], squares)
 
     def _place(self, row: int, index: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -135,11 +144,22 @@ class ChunkSquares:
 
 def squared_norm(gradient: torch.Tensor) -> torch.Tensor:
     """|g|² of one tensor: shape (), float64, without waiting for the device [gradient²]."""
+    return chunk_squares(gradient).sum(dtype=torch.float64)
+
+
+def chunk_squares(gradient: torch.Tensor) -> torch.Tensor:
+    """Squared norms of one tensor's chunks: shape (chunks,), float32, of float64 in float64 [gradient²].
+
+    Added up in float64 they are |g|². Does not wait for the device.
+    """
     flat = _real_elements(gradient)
     wide = torch.float64 if flat.dtype is torch.float64 else torch.float32
-    squares = ChunkSquares([flat.numel()], [0], 1, rows=1, device=flat.device, dtype=wide)
-    squares.put(0, 0, flat)
-    return squares.squares()[0]
+    chunks, length, tail = _cut(flat.numel())
+    body = flat if tail == 0 else flat[:-tail]
+    norms: torch.Tensor = torch.linalg.vector_norm(body.view(chunks, length), dim=1, dtype=wide)
+    if tail > 0:
+        norms = torch.cat([norms, torch.linalg.vector_norm(flat[-tail:].view(1, tail), dim=1, dtype=wide)])
+    return norms.square_()
 
 
 def _real_elements(gradient: torch.Tensor) -> torch.Tensor:
