@@ -33,7 +33,7 @@ def train(
     watcher = noisescale.watch(
         model,
         optimizer,
-        **{"micro_batch": 8, "every": 1, "sink": seen.append, **options},  # type: ignore[arg-type]
+        **{"micro_batch": 8, "every": 1, "layers": True, "sink": seen.append, **options},  # type: ignore[arg-type]
     )
     expected = []
     for parts in steps:
@@ -65,6 +65,17 @@ def assert_equal_parts(
         assert measurement["small"]["batch_size"] == pytest.approx(8)
         assert measurement["small"]["count"] == parts
         assert measurement["big"]["batch_size"] == pytest.approx(8 * parts)
+        by_layer = {layer_of(name): (0.0, 0.0) for name in small}
+        for name in small:
+            layer_small, layer_big = by_layer[layer_of(name)]
+            by_layer[layer_of(name)] = (layer_small + parts * small[name], layer_big + big[name])
+        assert set(measurement["layers"]) >= set(by_layer)
+        for layer, squares in measurement["layers"].items():
+            assert squares == pytest.approx(by_layer.get(layer, (0.0, 0.0)), rel=rtol)
+
+
+def layer_of(parameter: str) -> str:
+    return parameter.rpartition(".")[0]
 
 
 @pytest.mark.parametrize("set_to_none", [True, False])
@@ -217,7 +228,7 @@ def test_checkpointed_models_are_seen_as_they_are(reentrant: bool) -> None:
     model = network()
     seen: list[Measurement] = []
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
-    watcher = noisescale.watch(model, optimizer, micro_batch=8, every=1, sink=seen.append)
+    watcher = noisescale.watch(model, optimizer, micro_batch=8, every=1, layers=True, sink=seen.append)
     expected = []
     for parts in steps:
         expected.append(brute_force(model, parts, [1 / 3] * 3))
@@ -246,7 +257,7 @@ def test_a_gradient_scaler_is_undone_and_a_step_that_it_skips_is_left_out(set_to
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
     seen: list[Measurement] = []
-    watcher = noisescale.watch(model, optimizer, micro_batch=8, every=1, sink=seen.append, scaler=scaler)
+    watcher = noisescale.watch(model, optimizer, micro_batch=8, every=1, layers=True, sink=seen.append, scaler=scaler)
     expected = []
     for number in range(4):
         parts = batches([8] * 3, number)
@@ -369,7 +380,7 @@ def test_one_batch_is_split_on_measured_steps_and_trains_as_whole() -> None:
     models = [network(), network()]
     optimizers = [torch.optim.SGD(model.parameters(), lr=0.05) for model in models]
     seen: list[Measurement] = []
-    watcher = noisescale.watch(models[0], optimizers[0], micro_batch=8, every=2, sink=seen.append)
+    watcher = noisescale.watch(models[0], optimizers[0], micro_batch=8, every=2, layers=True, sink=seen.append)
     expected = []
     for number in range(3):
         ((x, y),) = batches([32], number)

@@ -11,6 +11,7 @@ from torch.autograd import Variable
 from noisescale.pytorch.processes import Processes
 from noisescale.pytorch.quadratic_forms import AdamMetric
 from noisescale.pytorch.squares import ChunkSquares
+from noisescale.pytorch.uncompiled import uncompiled
 
 _ROWS = 16
 
@@ -296,6 +297,7 @@ class Accumulation:
                 self._handles.append(module.register_forward_pre_hook(attach(held)))
 
     def _before(self, slot: _Slot) -> Callable[[torch.Tensor], None]:
+        @uncompiled
         def take_square(gradient: torch.Tensor) -> None:
             if not self.active:
                 return
@@ -317,6 +319,7 @@ class Accumulation:
         return take_square
 
     def _after(self, slot: _Slot) -> Callable[[torch.Tensor], None]:
+        @uncompiled
         def commit(parameter: torch.Tensor) -> None:
             if not self.active or not slot.pending:
                 return
@@ -374,6 +377,7 @@ class Accumulation:
         self._at_the_end_of_backward(2)
 
     def _at_the_end_of_backward(self, again: int) -> None:
+        @uncompiled
         def at_the_end() -> None:
             try:
                 if again > 0:

@@ -21,6 +21,7 @@ from noisescale.pytorch.per_example import NotCoveredError
 from noisescale.pytorch.processes import Processes
 from noisescale.pytorch.quadratic_forms import AdamMetric
 from noisescale.pytorch.readings import Part, Reading, count, read
+from noisescale.pytorch.uncompiled import uncompiled
 from noisescale.recommendations import Recommendations
 from noisescale.report import EventCode, Report
 from noisescale.user_runs import OwnLog
@@ -217,6 +218,7 @@ class Watcher(Watched):
         self._accumulation.measure(not self._run.off and self._run.cadence.measures(self._step))
         self._hessian.begin(self._step)
 
+    @uncompiled
     def _stepped(self, optimizer: torch.optim.Optimizer, args: object, kwargs: object) -> None:
         step, self._step = self._step, self._step + 1
         measured = self._accumulation.active
