@@ -34,7 +34,10 @@ function needed(): { readonly steps: number; readonly examples: number } {
   return { steps: Number(steps.replaceAll(",", "")), examples: Number(examples.replaceAll(",", "")) };
 }
 
-/** The demo's network at one batch size, at its rate turned by SGD's rule at the critical batch size of its run. */
+/**
+ * The demo's network at one batch size, at its rate turned by SGD's rule at a critical batch size of 500: about what the
+ * following run turns its own at, and kinder to a large batch than the one that the demo predicts.
+ */
 async function trainFixed(batchSize: number, examples: number) {
   const { follow: _, untilAccuracy: __, ...plan } = adaptivePlan;
   const learningRate = plan.learningRate * sgdLearningRateFactor(plan.batchSize, batchSize, 500);
