@@ -136,46 +136,118 @@ test("a tracker that never answers delays no other", async () => {
   await eventually(() => expect(stepsOf(stuck.tracker, "noise_scale/batch_size")).toEqual([0, 10]));
 });
 
-test("a call that takes too long lets the tracker's other runs go on, and its own run's next call waits for its end", async () => {
-  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date"], shouldAdvanceTime: true });
+/** A collector whose tracker takes the first call of run `a` as `first` says, and every other as a tracker in memory does. */
+async function withFirstCall(
+  first: (signal: AbortSignal) => Promise<void>,
+): Promise<TestCollector & { readonly calls: () => number; readonly atOnce: () => number }> {
+  vi.useFakeTimers({
+    toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "Date"],
+    shouldAdvanceTime: true,
+  });
   onTestFinished(() => {
     vi.useRealTimers();
   });
-  const answers = Promise.withResolvers<void>();
   const memory = new MemoryTracker({ pushEverySeconds: 1, panels: [], note: false });
   let calls = 0;
-  const stuck: Tracker = {
-    kind: "stuck",
+  let underWay = 0;
+  let atOnce = 0;
+  const tracker: Tracker = {
+    kind: "first-call",
     capabilities: memory.capabilities,
     openRun: async (target, context) => {
       const run = await memory.openRun(target, context);
-      const send: TrackerRun["send"] = async (delivery, position) => {
-        if (context.run === "a") calls += 1;
-        if (context.run === "a" && calls === 1) await answers.promise;
-        return run.send(delivery, position);
+      const send: TrackerRun["send"] = async (delivery, position, signal = expect.fail()) => {
+        if (context.run !== "a") return run.send(delivery, position, signal);
+        calls += 1;
+        underWay += 1;
+        atOnce = Math.max(atOnce, underWay);
+        try {
+          if (calls === 1) await first(signal);
+          return await run.send(delivery, position);
+        } finally {
+          underWay -= 1;
+        }
       };
       return { url: null, close: async () => undefined, send };
     },
     selfTest: () => memory.selfTest(),
     close: () => memory.close(),
   };
-  const trackers = new Map([["memory", { tracker: stuck, projects: undefined }]]);
-  const collector = await startTestCollector({ trackers });
+  const collector = await startTestCollector({ trackers: new Map([["memory", { tracker, projects: undefined }]]) });
   await collector.request("PUT", "/v1/runs/a", declaration);
   await post(collector, 0, 20);
   await eventually(() => expect(calls).toBe(1));
+  return { ...collector, tracker: memory, calls: () => calls, atOnce: () => atOnce };
+}
+
+const minute = 60_000;
+
+test("a call that takes long lets the tracker's other runs go on, and its late success is acknowledged: nothing is sent twice", async () => {
+  const answer = Promise.withResolvers<void>();
+  const collector = await withFirstCall(() => answer.promise);
   await collector.request("PUT", "/v1/runs/b", { project: "p", trackers: [{ name: "memory", run: { id: "y" } }] });
   await collector.request("POST", "/v1/runs/b/measurements", { measurements: measurements(0, 20) });
-  await vi.advanceTimersByTimeAsync(120_000);
-  await eventually(() => expect(memory.runs.get("y")?.points).not.toEqual([]));
-  expect(await tracked(collector)).toMatchObject({ state: "retrying", message: expect.stringContaining("120 s") });
-  await vi.advanceTimersByTimeAsync(60_000);
-  expect(calls).toBe(1);
-  answers.resolve();
-  await vi.advanceTimersByTimeAsync(300_000);
+  await vi.advanceTimersByTimeAsync(2 * minute);
+  await eventually(() => expect(collector.tracker.runs.get("y")?.points).not.toEqual([]));
+  const slow = { state: "waiting", message: "memory: a call has taken 2 minutes so far; it is cut after 10 minutes" };
+  await eventually(async () => expect(await tracked(collector)).toMatchObject(slow));
+  // Longer than a lease.
+  await vi.advanceTimersByTimeAsync(6 * minute);
+  expect(collector.calls()).toBe(1);
+  answer.resolve();
+  await eventually(async () =>
+    expect(await tracked(collector)).toMatchObject({ state: "ok", backlog: 0, message: null }),
+  );
+  expect(stepsOf(collector.tracker, "noise_scale/batch_size")).toEqual([0, 10, 19]);
+  expect(collector.tracker.runs.get("x")?.deliveries).toHaveLength(2);
+  expect([collector.calls(), collector.atOnce()]).toEqual([2, 1]);
+});
+
+test("a call that hangs is cut after ten minutes, and tried again when it has ended", async () => {
+  const collector = await withFirstCall(
+    (signal) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason))),
+  );
+  await vi.advanceTimersByTimeAsync(9 * minute);
+  expect(collector.calls()).toBe(1);
+  await vi.advanceTimersByTimeAsync(minute);
+  const cut = "memory: the call had not ended after 10 minutes and was cut";
+  await eventually(async () => expect(await tracked(collector)).toMatchObject({ state: "retrying", message: cut }));
+  await vi.advanceTimersByTimeAsync(minute);
   await eventually(async () => expect(await tracked(collector)).toMatchObject({ state: "ok", backlog: 0 }));
-  expect(calls).toBeGreaterThan(1);
-  expect(stepsOf(memory, "noise_scale/batch_size").slice(0, 2)).toEqual([0, 10]);
+  expect(stepsOf(collector.tracker, "noise_scale/batch_size")).toEqual([0, 10, 19]);
+  expect(collector.atOnce()).toBe(1);
+});
+
+test("a call that cannot be cut holds its own run's queue alone, which says so, and no other call of the run begins before its end", async () => {
+  const answer = Promise.withResolvers<void>();
+  const collector = await withFirstCall(() => answer.promise);
+  await vi.advanceTimersByTimeAsync(30 * minute);
+  const message = expect.stringContaining("was cut after 10 minutes has still not ended");
+  expect(await tracked(collector)).toMatchObject({ state: "waiting", message });
+  // Another target is another queue: its call waits too.
+  await collector.request("PUT", "/v1/runs/a", { project: "p", trackers: [{ name: "memory", run: { id: "z" } }] });
+  await vi.advanceTimersByTimeAsync(10 * minute);
+  expect(collector.calls()).toBe(1);
+  answer.resolve();
+  await eventually(async () =>
+    expect(await tracked(collector)).toMatchObject({ state: "ok", backlog: 0, message: null }),
+  );
+  expect(collector.atOnce()).toBe(1);
+  // What the first target was sent was not acknowledged by the second.
+  const shown = (collector.tracker.runs.get("z")?.points ?? []).filter(({ key }) => key === "noise_scale/batch_size");
+  expect(shown.map(({ step }) => step)).toEqual([0, 10, 19]);
+});
+
+test("a collector that ends tells calls under way to stop", async () => {
+  const stopped = Promise.withResolvers<unknown>();
+  const collector = await withFirstCall((signal) => {
+    signal.addEventListener("abort", () => stopped.resolve(signal.reason));
+    return new Promise(() => undefined);
+  });
+  const closed = collector.collector.close();
+  await vi.advanceTimersByTimeAsync(5000);
+  await closed;
+  expect(await stopped.promise).toMatchObject({ message: "the collector ends" });
 });
 
 test("what was not sent when the collector ended is sent after its next start", async () => {

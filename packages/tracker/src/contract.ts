@@ -156,6 +156,40 @@ export function describeTracker(name: string, claims: TrackerClaims): void {
       expect((await backend.read("again")).points).toEqual(kept([point(0), point(1), point(2)]));
     });
 
+    test("a call that was told to stop before it began writes nothing, and is worth another try", async () => {
+      const what = delivery({ points: [point(0)] });
+      await withTracker(async (tracker) => {
+        const run = await tracker.openRun(backend.target("stopped"), context("stopped"));
+        const position = await run.send(what, null);
+        const error = await failureOf(run.send(delivery({ points: [point(1)] }), position, AbortSignal.abort()));
+        expect(error).toBeDefined();
+        if (error instanceof TrackerError) expect(error.retryable).toBe(true);
+        expect((await backend.read("stopped")).points).toEqual(kept([point(0)]));
+        await run.send(delivery({ points: [point(2)] }), position);
+        await run.close();
+      });
+      expect((await backend.read("stopped")).points).toEqual(kept([point(0), point(2)]));
+    });
+
+    test.each([0, 2, 10, 40])(
+      "a call that is told to stop after %i ms ends, and sent again leaves each point once",
+      async (ms) => {
+        const points = Array.from({ length: 1200 }, (_, step) => point(step));
+        const run = `stopped-after-${ms}`;
+        await withTracker(async (tracker) => {
+          const stop = new AbortController();
+          const opened = await tracker.openRun(backend.target(run), context(run));
+          const call = failureOf(opened.send(delivery({ points }), null, stop.signal));
+          const timer = setTimeout(() => stop.abort(), ms);
+          await call;
+          clearTimeout(timer);
+          await opened.close();
+        });
+        await sendOnce(run, delivery({ points }), null);
+        expect((await backend.read(run)).points).toEqual(kept(points));
+      },
+    );
+
     test("a delivery of thousands of points is taken whole", async () => {
       const points = Array.from({ length: 2503 }, (_, step) => point(step));
       await sendOnce("large", delivery({ points }), null);

@@ -103,7 +103,8 @@ export class MemoryTracker implements Tracker {
     let closed = false;
     return {
       url: null,
-      send: async (delivery, position) => {
+      send: async (delivery, position, signal) => {
+        signal?.throwIfAborted();
         if (closed) throw new TrackerError(`memory: the run ${JSON.stringify(id)} was closed.`, { retryable: false });
         checkDelivery(this, delivery);
         return this.#take(held, delivery, position);

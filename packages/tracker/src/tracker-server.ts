@@ -42,6 +42,8 @@ export class TrackerServer {
   readonly address: string;
   readonly #options: TrackerServerOptions;
   readonly #closed = new AbortController();
+  /** Each of them cuts the requests under way. */
+  #cuts: readonly AbortSignal[] = [this.#closed.signal];
 
   /** @throws RangeError where the address is none */
   constructor(options: TrackerServerOptions) {
@@ -54,6 +56,14 @@ export class TrackerServer {
     }
     this.address = `${url.origin}${url.pathname}`.replace(/\/+$/, "");
     this.#options = options;
+  }
+
+  /** The same server, for one call of the collector: its requests are cut by the signal too. */
+  cutBy(signal: AbortSignal | undefined): TrackerServer {
+    if (signal === undefined) return this;
+    const server = new TrackerServer(this.#options);
+    server.#cuts = [...this.#cuts, signal];
+    return server;
   }
 
   /** Cuts requests that are under way. */
@@ -73,7 +83,7 @@ export class TrackerServer {
     const headers = new Headers(init.headers);
     // Credentials are for the configured server; an address that it hands out carries its own.
     for (const [name, value] of elsewhere ? [] : Object.entries(this.#options.headers ?? {})) headers.set(name, value);
-    const signal = AbortSignal.any([this.#closed.signal, AbortSignal.timeout(withinSeconds * 1000)]);
+    const signal = AbortSignal.any([...this.#cuts, AbortSignal.timeout(withinSeconds * 1000)]);
     let response: Response;
     try {
       // A redirect would carry the run's numbers, and with the same origin the credentials, to where nobody configured.

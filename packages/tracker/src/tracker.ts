@@ -88,10 +88,12 @@ export interface TrackerRun {
    * each point and each alert once.
    *
    * @param position - what the last acknowledged `send` answered; null at the start of a run
+   * @param signal - tells the call to stop: it then ends soon, with an error, and writes nothing more once it has ended. What
+   *   it had written by then may stay, as after a cut connection: the delivery comes again, never beside a call that goes on
    * @returns the new position, stored by the collector together with the acknowledgement
    * @throws TrackerError; not retryable, and nothing written, where a point, panel or alert breaks the rules above
    */
-  send(delivery: Delivery, position: string | null): Promise<string>;
+  send(delivery: Delivery, position: string | null, signal?: AbortSignal): Promise<string>;
   /** Frees what the run holds; may be called twice. Ends nothing in the tracker: the collector may come back. */
   close(): Promise<void>;
 }
@@ -106,9 +108,10 @@ export interface Tracker {
    *
    * @param target - `run` of the job's tracker entry: untrusted, validated here
    * @param context - the collector's own name of the run, for trackers that make one
+   * @param signal - tells the call to stop, as that of `send`
    * @throws TrackerError, not retryable, where the target is malformed or outside what the configuration allows
    */
-  openRun(target: Readonly<Record<string, unknown>>, context: RunContext): Promise<TrackerRun>;
+  openRun(target: Readonly<Record<string, unknown>>, context: RunContext, signal?: AbortSignal): Promise<TrackerRun>;
   /**
    * Tries the configuration with a real write: makes a run of its own where the configuration lets it, and removes it again,
    * also where a step in between is refused.

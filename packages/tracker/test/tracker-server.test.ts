@@ -35,3 +35,36 @@ test.each([
   await expect(refused).rejects.toThrow("noisescale may not");
   await expect(refused).rejects.not.toThrow("s3cret");
 });
+
+test("a request to a server that never answers is cut by its call's signal, and the server's other requests go on", async () => {
+  const reached = Promise.withResolvers<void>();
+  const release = Promise.withResolvers<void>();
+  const silent = createServer((request, answer) => {
+    if (request.url === "/later") void release.promise.then(() => answer.end("here"));
+    else reached.resolve();
+  }).listen(0, "127.0.0.1");
+  onTestFinished(() => {
+    silent.closeAllConnections();
+    silent.close();
+  });
+  await once(silent, "listening");
+  const server = new TrackerServer({
+    kind: "some",
+    product: "Some",
+    address: `http://127.0.0.1:${(silent.address() as AddressInfo).port}`,
+    addressField: "address",
+    advice: () => undefined,
+  });
+  const stop = new AbortController();
+  const cut = server.cutBy(stop.signal).request("take metrics", "never", { withinSeconds: 60 });
+  const other = server.request("take metrics", "later", { withinSeconds: 60 });
+  await reached.promise;
+  stop.abort(new Error("the call was cut"));
+  await expect(cut).rejects.toMatchObject({ retryable: true, message: expect.stringContaining("the call was cut") });
+  release.resolve();
+  expect(await (await other).text()).toBe("here");
+
+  const closed = server.cutBy(new AbortController().signal).request("take metrics", "never", { withinSeconds: 60 });
+  server.close();
+  await expect(closed).rejects.toThrow("the tracker was closed");
+});

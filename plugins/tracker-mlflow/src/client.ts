@@ -90,22 +90,31 @@ export interface MlflowTag {
 const answerWithin = 30;
 const uploadWithin = 120;
 
+/** @throws RangeError where the configuration is wrong */
+export function mlflowServer(connection: MlflowConnection): TrackerServer {
+  const authorization = authorizationOf(connection, connection.trackingUri);
+  return new TrackerServer({
+    kind: "mlflow",
+    product: "MLflow",
+    address: connection.trackingUri,
+    addressField: "tracking_uri",
+    headers: authorization === undefined ? {} : { authorization },
+    advice: (status, words, challenge) =>
+      status === 401 ? credentialsAdvice(authorization, challenge) : advice(status, words),
+  });
+}
+
 /** The calls of MLflow's REST API that the tracker makes, and no more. Each throws TrackerError. */
 export class MlflowClient {
   readonly #server: TrackerServer;
 
-  /** @throws RangeError where the configuration is wrong */
-  constructor(connection: MlflowConnection) {
-    const authorization = authorizationOf(connection, connection.trackingUri);
-    this.#server = new TrackerServer({
-      kind: "mlflow",
-      product: "MLflow",
-      address: connection.trackingUri,
-      addressField: "tracking_uri",
-      headers: authorization === undefined ? {} : { authorization },
-      advice: (status, words, challenge) =>
-        status === 401 ? credentialsAdvice(authorization, challenge) : advice(status, words),
-    });
+  constructor(server: TrackerServer) {
+    this.#server = server;
+  }
+
+  /** The same client, for one call of the collector: its requests are cut by the signal too. */
+  cutBy(signal: AbortSignal | undefined): MlflowClient {
+    return new MlflowClient(this.#server.cutBy(signal));
   }
 
   /** Address without credentials and without a slash at its end. */

@@ -6,7 +6,7 @@ import {
   TrackerError,
   type TrackerRun,
 } from "@noisescale/tracker";
-import { MlflowClient, type MlflowConnection, type MlflowRun } from "./client.ts";
+import { MlflowClient, type MlflowConnection, type MlflowRun, mlflowServer } from "./client.ts";
 import { showsViews, viewTag } from "./experiment-view.ts";
 import { noteWithSection } from "./run-note.ts";
 import { trySelf } from "./self-test.ts";
@@ -33,7 +33,7 @@ const noteTag = "mlflow.note.content";
  * @throws RangeError where the configuration is wrong
  */
 export function mlflowTracker(config: MlflowConfig): Tracker {
-  const client = new MlflowClient(config);
+  const client = new MlflowClient(mlflowServer(config));
   const kind = "mlflow";
   const capabilities: TrackerCapabilities = {
     panels: config.artifacts === false ? [] : ["text/html", "image/png"],
@@ -50,23 +50,24 @@ export function mlflowTracker(config: MlflowConfig): Tracker {
   return {
     kind,
     capabilities,
-    async openRun(untrusted, context): Promise<TrackerRun> {
+    async openRun(untrusted, context, opening): Promise<TrackerRun> {
       const target = parseTarget(untrusted);
       const isOurs = !("run_id" in target);
       const run = isOurs
-        ? await findOrMakeRun(client, target, context, config.experiments)
-        : await findUsersRun(client, target.run_id, config.experiments);
+        ? await findOrMakeRun(client.cutBy(opening), target, context, config.experiments)
+        : await findUsersRun(client.cutBy(opening), target.run_id, config.experiments);
       const { run_id: runId, experiment_id: experimentId } = run.info;
       let closed = false;
       return {
         url: `${client.server}/#/experiments/${encodeURIComponent(experimentId)}/runs/${encodeURIComponent(runId)}`,
         // MLflow drops what it has already, so that a position need say no more than where the points went.
-        async send(delivery): Promise<string> {
+        async send(delivery, _position, signal): Promise<string> {
           if (closed) throw new TrackerError(`mlflow: the run ${runId} was closed.`, { retryable: false });
           checkDelivery({ kind, capabilities }, delivery);
-          await deliver(client, run, delivery, isOurs);
+          const calls = client.cutBy(signal);
+          await deliver(calls, run, delivery, isOurs);
           if (config.view !== false && !viewed.has(experimentId)) {
-            await addView(client, experimentId);
+            await addView(calls, experimentId);
             viewed.add(experimentId);
           }
           return runId;

@@ -57,13 +57,16 @@ export function tensorboardTracker(config: TensorboardConfig): Tracker {
       let closed = false;
       return {
         url: null,
-        async send(delivery, position): Promise<string> {
+        async send(delivery, position, signal): Promise<string> {
           if (closed) {
             throw new TrackerError(`tensorboard: the run ${context.run} was closed.`, { retryable: false });
           }
           checkDelivery({ kind, capabilities }, delivery);
           const next = await onDisk(root, async () => {
             const at = position === null ? await startOfQueue(directory, context) : parsePosition(position);
+            // The last place to stop: a write is not cut in the middle. It ends by itself, or when its disk answers again, and until
+            // then no other call of the queue begins; a second one would put the same bytes in the same place.
+            signal?.throwIfAborted();
             return write(directory, context, at, delivery, rotateAtBytes);
           });
           return formatPosition(next);

@@ -58,22 +58,31 @@ const uploadWithin = 120;
 
 const runsSchema: z.ZodType<TrackioRun[]> = z.array(z.object({ id: z.string(), name: z.string() }));
 
+/** @throws RangeError where the configuration is wrong */
+export function trackioServer(connection: TrackioConnection): TrackerServer {
+  const inAddress = URL.parse(connection.serverUrl)?.searchParams.get("write_token") ?? undefined;
+  const token = connection.writeToken ?? inAddress;
+  return new TrackerServer({
+    kind: "trackio",
+    product: "trackio",
+    address: connection.serverUrl,
+    addressField: "server_url",
+    headers: token === undefined ? {} : { "x-trackio-write-token": token },
+    advice,
+  });
+}
+
 /** The calls of trackio's HTTP interface that the tracker makes, and no more. Each throws TrackerError. */
 export class TrackioClient {
   readonly #server: TrackerServer;
 
-  /** @throws RangeError where the configuration is wrong */
-  constructor(connection: TrackioConnection) {
-    const inAddress = URL.parse(connection.serverUrl)?.searchParams.get("write_token") ?? undefined;
-    const token = connection.writeToken ?? inAddress;
-    this.#server = new TrackerServer({
-      kind: "trackio",
-      product: "trackio",
-      address: connection.serverUrl,
-      addressField: "server_url",
-      headers: token === undefined ? {} : { "x-trackio-write-token": token },
-      advice,
-    });
+  constructor(server: TrackerServer) {
+    this.#server = server;
+  }
+
+  /** The same client, for one call of the collector: its requests are cut by the signal too. */
+  cutBy(signal: AbortSignal | undefined): TrackioClient {
+    return new TrackioClient(this.#server.cutBy(signal));
   }
 
   /** Address without a token and without a slash at its end. */

@@ -6,7 +6,7 @@ import {
   TrackerError,
   type TrackerRun,
 } from "@noisescale/tracker";
-import { TrackioClient, type TrackioConnection } from "./client.ts";
+import { TrackioClient, type TrackioConnection, trackioServer } from "./client.ts";
 import { trySelf } from "./self-test.ts";
 import { findPlace, parseTarget, type TrackioPlace } from "./target.ts";
 import { panelMedia, panelRow, rowCalls, trackioAlert } from "./transform.ts";
@@ -27,7 +27,7 @@ const rowsSent = "rows sent";
  * @throws RangeError where the configuration is wrong
  */
 export function trackioTracker(config: TrackioConfig): Tracker {
-  const client = new TrackioClient(config);
+  const client = new TrackioClient(trackioServer(config));
   const kind = "trackio";
   const capabilities: TrackerCapabilities = {
     panels: ["text/html"],
@@ -40,22 +40,23 @@ export function trackioTracker(config: TrackioConfig): Tracker {
   return {
     kind,
     capabilities,
-    async openRun(untrusted, context): Promise<TrackerRun> {
+    async openRun(untrusted, context, opening): Promise<TrackerRun> {
       const target = parseTarget(untrusted);
-      const find = () => findPlace(client, target, context, config.reachableProjects);
-      const { project, runId } = await find();
+      const find = (calls: TrackioClient) => findPlace(calls, target, context, config.reachableProjects);
+      const { project, runId } = await find(client.cutBy(opening));
       const query = new URLSearchParams({ project, run_ids: runId });
       let closed = false;
       return {
         url: `${client.server}/?${query}`,
         // A row's log_id says what was sent already, so that a position need say no more than whether the run has rows.
-        async send(delivery, position): Promise<string> {
+        async send(delivery, position, signal): Promise<string> {
           if (closed) throw new TrackerError(`trackio: the run ${runId} was closed.`, { retryable: false });
           checkDelivery({ kind, capabilities }, delivery);
           // Found anew each time: rows under an old name, or of a deleted run, would bring either back.
-          const place = await find();
+          const calls = client.cutBy(signal);
+          const place = await find(calls);
           if (position === rowsSent && !place.exists) throw deleted(place);
-          await deliver(client, place, delivery);
+          await deliver(calls, place, delivery);
           // trackio lists a run from its first row on, alerts alone do not make one.
           return delivery.points.length + delivery.panels.length > 0 ? rowsSent : (position ?? nothingSent);
         },

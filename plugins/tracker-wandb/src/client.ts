@@ -75,23 +75,32 @@ const runSchema = z.object({
   historyLineCount: z.number().nullable(),
 });
 
+/** @throws RangeError where the configuration is wrong */
+export function wandbServer({ apiKey, baseUrl = "https://api.wandb.ai" }: WandbConnection): TrackerServer {
+  return new TrackerServer({
+    kind: "wandb",
+    product: "Weights & Biases",
+    address: baseUrl,
+    addressField: "base_url",
+    headers: {
+      authorization: `Basic ${Buffer.from(`api:${apiKey}`, "utf8").toString("base64")}`,
+      "user-agent": "noisescale",
+    },
+    advice,
+  });
+}
+
 /** The requests of W&B's protocol that the tracker makes, and no more. Each throws TrackerError. */
 export class WandbClient {
   readonly #server: TrackerServer;
 
-  /** @throws RangeError where the configuration is wrong */
-  constructor({ apiKey, baseUrl = "https://api.wandb.ai" }: WandbConnection) {
-    this.#server = new TrackerServer({
-      kind: "wandb",
-      product: "Weights & Biases",
-      address: baseUrl,
-      addressField: "base_url",
-      headers: {
-        authorization: `Basic ${Buffer.from(`api:${apiKey}`, "utf8").toString("base64")}`,
-        "user-agent": "noisescale",
-      },
-      advice,
-    });
+  constructor(server: TrackerServer) {
+    this.#server = server;
+  }
+
+  /** The same client, for one call of the collector: its requests are cut by the signal too. */
+  cutBy(signal: AbortSignal | undefined): WandbClient {
+    return new WandbClient(this.#server.cutBy(signal));
   }
 
   /** Where people look: the cloud's pages lie beside its interface, a server's own below one address. */

@@ -6,7 +6,7 @@ import {
   TrackerError,
   type TrackerRun,
 } from "@noisescale/tracker";
-import { WandbClient, type WandbConnection } from "./client.ts";
+import { WandbClient, type WandbConnection, wandbServer } from "./client.ts";
 import { openCompanion, openShared, type RunWriter } from "./run-writer.ts";
 import { trySelf } from "./self-test.ts";
 import { findPlace, parseTarget, type WandbBounds } from "./target.ts";
@@ -29,7 +29,7 @@ const rowsPerRequest = 1000;
  * @throws RangeError where the configuration is wrong
  */
 export function wandbTracker(config: WandbConfig): Tracker {
-  const client = new WandbClient(config);
+  const client = new WandbClient(wandbServer(config));
   const kind = "wandb";
   const capabilities: TrackerCapabilities = {
     panels: ["text/html"],
@@ -43,25 +43,26 @@ export function wandbTracker(config: WandbConfig): Tracker {
   return {
     kind,
     capabilities,
-    async openRun(untrusted, context): Promise<TrackerRun> {
+    async openRun(untrusted, context, opening): Promise<TrackerRun> {
       const target = parseTarget(untrusted);
-      const place = await findPlace(client, target, context, config);
+      const calls = client.cutBy(opening);
+      const place = await findPlace(calls, target, context, config);
       const { mode, run_id: runId } = target;
       const writer =
         mode === "shared" && runId !== undefined
-          ? await openShared(client, place, runId, context)
-          : await openCompanion(client, place, target, context);
-      if (config.workspace !== false) await addView(client, place);
+          ? await openShared(calls, place, runId, context)
+          : await openCompanion(calls, place, target, context);
+      if (config.workspace !== false) await addView(calls, place);
       const { path } = writer;
       let closed = false;
       let { summary } = writer;
       return {
         url: client.runUrl(path),
-        async send(delivery, position): Promise<string> {
+        async send(delivery, position, signal): Promise<string> {
           if (closed) throw new TrackerError(`wandb: the run ${path.run} was closed.`, { retryable: false });
           checkDelivery({ kind, capabilities }, delivery);
           const offset = position === null ? writer.firstOffset : parsePosition(position);
-          const rows = await deliver(client, writer, delivery, offset, summary);
+          const rows = await deliver(client.cutBy(signal), writer, delivery, offset, summary);
           summary = summarised(summary, rows);
           return String(offset + rows.length);
         },

@@ -7,7 +7,7 @@ import { describeTracker } from "@noisescale/tracker/contract";
 import { wandbTracker } from "@noisescale/tracker-wandb";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { PythonProcess } from "../../../test/tools/python-process.ts";
-import { WandbClient } from "../src/client.ts";
+import { WandbClient, wandbServer } from "../src/client.ts";
 import { workspaceSpec } from "../src/workspace.ts";
 import { wandbPython } from "./wandb-python.ts";
 import { apiKey, WandbServer } from "./wandb-server.ts";
@@ -142,7 +142,7 @@ test("the test server notices what would cost a user rows, and refuses what it d
   await trainer.ask("train", 0, 3);
   await trainer.ask("finish");
   trainer.stop();
-  const client = new WandbClient(connection());
+  const client = new WandbClient(wandbServer(connection()));
   const path = { entity: "me", project: "digits", run };
   await client.stream(path, { history: { offset: 1, rows: [{ loss: 7 }] } });
   await client.stream(path, { history: { offset: 9, rows: [{ loss: 7 }] } });

@@ -3,7 +3,7 @@ import { type Delivery, TrackerError, type TrackerRun } from "@noisescale/tracke
 import type { Logger } from "pino";
 import type { Fold } from "../fold.ts";
 import type { RunPanels } from "../panels/run-panels.ts";
-import type { QueueRow, Store } from "../store/store.ts";
+import type { OutboxRow, QueueRow, Store } from "../store/store.ts";
 import type { ConfiguredTracker } from "./configured-tracker.ts";
 import { makeDeliveries } from "./deliveries.ts";
 import { leaseOwner } from "./lease-owner.ts";
@@ -13,8 +13,12 @@ import { retryWaitMs } from "./retry-wait.ts";
 const lookEveryMs = 1000;
 /** A sender that dies lets its queue go after this [ms]. */
 const leaseMs = 5 * 60_000;
-/** A send that takes longer counts as failed [ms]. */
-const sendTimeoutMs = 2 * 60_000;
+/** The lease of a call under way is renewed this often [ms]. */
+const renewEveryMs = 60_000;
+/** A call holds up its tracker's other runs no longer than this; its own run waits for its end [ms]. */
+const goOnAfterMs = 2 * 60_000;
+/** A call that takes longer is told to stop [ms]: many panels over a slow line take minutes, and would never get through. */
+const stopAfterMs = 10 * 60_000;
 /** Runs of the tracker that stay open. */
 const openRunsHeld = 64;
 
@@ -22,6 +26,12 @@ interface OpenRun {
   /** The queue that it was opened for; another target, or the same one named anew, is another queue. */
   readonly queue: string;
   readonly run: TrackerRun;
+}
+
+interface Call {
+  readonly stop: AbortController;
+  /** Never rejects. */
+  readonly ended: Promise<void>;
 }
 
 export interface OutboxWorkerParts {
@@ -34,15 +44,16 @@ export interface OutboxWorkerParts {
 
 /**
  * Sends one tracker's queues, one after the other, each in order. Every tracker has a worker of its own, so that one which
- * does not answer holds up no other.
+ * does not answer holds up no other. A call that takes long is left under way while other runs are sent. However late it ends,
+ * its success is acknowledged, and until it has ended no other call of its run begins: none is sent beside itself.
  */
 export class OutboxWorker {
   readonly #name: string;
   readonly #configured: ConfiguredTracker;
   readonly #parts: OutboxWorkerParts;
   readonly #open = new Map<number, OpenRun>();
-  /** Runs, by id, with a call that took too long and has not ended. */
-  readonly #late = new Set<number>();
+  /** Calls under way, by the run's id. */
+  readonly #calls = new Map<number, Call>();
   #wake: (() => void) | undefined;
   #woken = false;
   /** Once set, the loop ends when nothing is due or at this time [Unix ms]. */
@@ -73,11 +84,17 @@ export class OutboxWorker {
     this.wake();
     const late = Promise.withResolvers<void>();
     const timer = setTimeout(late.resolve, withinMs);
-    await Promise.race([this.#loop, late.promise]);
+    await Promise.race([this.#allSent(), late.promise]);
     clearTimeout(timer);
     this.#abandoned = true;
+    for (const { stop } of this.#calls.values()) stop.abort(new Error("the collector ends"));
     await Promise.allSettled([...this.#open.values()].map(({ run }) => run.close()));
     this.#open.clear();
+  }
+
+  async #allSent(): Promise<void> {
+    await this.#loop;
+    await Promise.all([...this.#calls.values()].map(({ ended }) => ended));
   }
 
   async #run(): Promise<void> {
@@ -139,16 +156,64 @@ export class OutboxWorker {
       return { queue, rows: await transaction.claimDeliveries(queue.runId, this.#name) };
     });
     if (claimed === undefined) return false;
-    const { queue, rows } = claimed;
+    // Its lease ran out under the call, as when the machine slept; it has just been renewed.
+    if (this.#calls.has(claimed.queue.runId)) return true;
+    const goOn = Promise.withResolvers<void>();
+    const timer = setTimeout(goOn.resolve, goOnAfterMs).unref();
+    await Promise.race([this.#call(claimed.queue, claimed.rows), goOn.promise]);
+    clearTimeout(timer);
+    return true;
+  }
+
+  /** @returns when the call has ended, well or not */
+  #call(queue: QueueRow, rows: readonly OutboxRow[]): Promise<void> {
+    const stop = new AbortController();
+    const startMs = Date.now();
+    const overdue = setTimeout(() => {
+      stop.abort(new Error(`${this.#name}: the call had not ended after ${minutes(stopAfterMs)} and was cut`));
+    }, stopAfterMs).unref();
+    const renewal = setInterval(() => void this.#renew(queue, Date.now() - startMs), renewEveryMs).unref();
+    const ended = this.#deliver(queue, rows, stop.signal)
+      .catch((error: unknown) => this.#storeFailed(error))
+      .finally(() => {
+        clearTimeout(overdue);
+        clearInterval(renewal);
+        this.#calls.delete(queue.runId);
+      });
+    this.#calls.set(queue.runId, { stop, ended });
+    return ended;
+  }
+
+  /** @param takenMs - by the call so far */
+  async #renew(queue: QueueRow, takenMs: number): Promise<void> {
+    if (this.#abandoned) return;
+    const { store, logger } = this.#parts;
+    const message =
+      takenMs < goOnAfterMs
+        ? null
+        : takenMs < stopAfterMs
+          ? `${this.#name}: a call has taken ${minutes(takenMs)} so far; it is cut after ${minutes(stopAfterMs)}`
+          : `${this.#name}: a call that was cut after ${minutes(stopAfterMs)} has still not ended; what waits is sent when it has`;
+    if (message !== null) logger.warn({ run: queue.run, tracker: this.#name }, message);
+    await store
+      .transaction((transaction) => transaction.renewLease(queue, leaseOwner, Date.now() + leaseMs, message))
+      .catch((error: unknown) => this.#storeFailed(error));
+  }
+
+  #storeFailed(error: unknown): void {
+    if (this.#abandoned) return;
+    this.#parts.logger.error({ err: error, tracker: this.#name }, "the outbox could not be written");
+  }
+
+  async #deliver(queue: QueueRow, rows: readonly OutboxRow[], signal: AbortSignal): Promise<void> {
+    const { store } = this.#parts;
     try {
-      // Its writes may still come: they would fall on those of a call beside it.
-      if (this.#late.has(queue.runId)) throw this.#noAnswer();
       const final = rows.some((row) => row.final);
       const alerts = rows.flatMap((row) => row.alerts);
       // A note that lags behind its alerts would contradict them.
       const extras = await this.#extras(queue, final || alerts.length > 0);
       const ended = final ? await this.#ended(queue) : undefined;
-      if (this.#abandoned) return false;
+      if (this.#abandoned) return;
       const delivery: Delivery = {
         points: rows.flatMap(({ points }) => points),
         panels: [],
@@ -156,11 +221,11 @@ export class OutboxWorker {
         ...extras?.parts,
         ...(ended && { ended }),
       };
-      const open = await this.#openRun(queue);
-      const position = await this.#inTime(queue, open.send(delivery, queue.position));
-      if (this.#abandoned) return false;
+      const open = await this.#openRun(queue, signal);
+      const position = await open.send(delivery, queue.position, signal);
+      if (this.#abandoned) return;
       await store.transaction((transaction) =>
-        transaction.acknowledge(queue.runId, this.#name, leaseOwner, {
+        transaction.acknowledge(queue, leaseOwner, {
           position,
           url: open.url,
           panelsMs: extras?.madeMs ?? queue.panelsMs,
@@ -168,10 +233,9 @@ export class OutboxWorker {
       );
       this.#parts.delivered(true);
     } catch (error) {
-      if (this.#abandoned) return false;
+      if (this.#abandoned) return;
       await this.#refused(queue, error);
     }
-    return true;
   }
 
   /** How training ended; undefined where it has gone on since. */
@@ -201,21 +265,21 @@ export class OutboxWorker {
     }
   }
 
-  async #openRun(queue: QueueRow): Promise<TrackerRun> {
+  async #openRun(queue: QueueRow, signal: AbortSignal): Promise<TrackerRun> {
     const held = this.#open.get(queue.runId);
     if (held?.queue === queue.queue) return held.run;
     await this.#drop(queue.runId);
     const row = await this.#parts.store.findRun(queue.run);
-    const opened = this.#configured.tracker.openRun(queue.target, {
+    const context = {
       run: queue.run,
       project: row?.declaration.project ?? queue.run,
       name: row?.declaration.name ?? queue.run,
       queue: queue.queue,
-    });
-    const run = await this.#inTime(queue, opened);
+    };
+    const run = await this.#configured.tracker.openRun(queue.target, context, signal);
     this.#open.set(queue.runId, { queue: queue.queue, run });
-    const oldest = this.#open.keys().next();
-    if (this.#open.size > openRunsHeld && oldest.done !== true) await this.#drop(oldest.value);
+    const oldest = [...this.#open.keys()].find((runId) => !this.#calls.has(runId));
+    if (this.#open.size > openRunsHeld && oldest !== undefined) await this.#drop(oldest);
     return run;
   }
 
@@ -237,7 +301,7 @@ export class OutboxWorker {
       logger.warn({ err: closing, run: queue.run, tracker: this.#name }, "the tracker's run could not be closed");
     });
     await store.transaction((transaction) =>
-      transaction.refuse(queue.runId, this.#name, leaseOwner, {
+      transaction.refuse(queue, leaseOwner, {
         message,
         parked,
         nextAttemptMs: Date.now() + waitMs,
@@ -245,26 +309,8 @@ export class OutboxWorker {
     );
     this.#parts.delivered(false);
   }
+}
 
-  /** A tracker that does not answer holds up its other runs no longer than this; its own queue waits for the call's end. */
-  async #inTime<T>({ runId }: QueueRow, work: Promise<T>): Promise<T> {
-    const late = Promise.withResolvers<never>();
-    const timer = setTimeout(() => {
-      this.#late.add(runId);
-      const ended = (): boolean => this.#late.delete(runId);
-      work.then(ended, ended);
-      late.reject(this.#noAnswer());
-    }, sendTimeoutMs);
-    timer.unref();
-    try {
-      return await Promise.race([work, late.promise]);
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  #noAnswer(): TrackerError {
-    const message = `${this.#name}: no answer within ${sendTimeoutMs / 1000} s; it is tried again once the call has ended`;
-    return new TrackerError(message, { retryable: true });
-  }
+function minutes(milliseconds: number): string {
+  return `${Math.floor(milliseconds / 60_000)} minutes`;
 }

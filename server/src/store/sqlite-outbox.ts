@@ -3,7 +3,7 @@ import type { Point, TrackerAlert } from "@noisescale/tracker";
 import { SqliteAlerts } from "./sqlite-alerts.ts";
 import { queueColumns, queueRow } from "./sqlite-rows.ts";
 import type { SqliteStatements } from "./sqlite-statements.ts";
-import type { MadeMarks, NewDelivery, OutboxRow, QueueRow, StoreTransaction } from "./store.ts";
+import type { LeasedQueue, MadeMarks, NewDelivery, OutboxRow, QueueRow, StoreTransaction } from "./store.ts";
 
 /** Deliveries that one claim takes at most. */
 const claimLimit = 64;
@@ -21,6 +21,7 @@ type OutboxOperations = Pick<
   | "addAlertDelivery"
   | "leaseQueue"
   | "claimDeliveries"
+  | "renewLease"
   | "acknowledge"
   | "refuse"
   | "unparkAll"
@@ -146,42 +147,64 @@ export class SqliteOutbox extends SqliteAlerts implements OutboxOperations {
     return this.#claimed(runId, tracker);
   }
 
+  async renewLease(
+    { runId, tracker, queue }: LeasedQueue,
+    owner: string,
+    leaseUntilMs: number,
+    message: string | null,
+  ): Promise<void> {
+    this.#sql.run(
+      `UPDATE queues SET lease_until_ms = ?, message = iif(queue = ?, coalesce(?, message), message)
+       WHERE run = ? AND tracker = ? AND lease_owner = ?`,
+      leaseUntilMs,
+      queue,
+      message,
+      runId,
+      tracker,
+      owner,
+    );
+  }
+
   async acknowledge(
-    runId: number,
-    tracker: string,
+    { runId, tracker, queue }: LeasedQueue,
     owner: string,
     sent: { readonly position: string; readonly url: string | null; readonly panelsMs: number },
   ): Promise<void> {
     const changed = this.#sql.run(
       `UPDATE queues SET position = ?, url = ?, panels_ms = ?, failures = 0, message = NULL, lease_owner = NULL,
-         lease_until_ms = 0, next_attempt_ms = 0 WHERE run = ? AND tracker = ? AND lease_owner = ?`,
+         lease_until_ms = 0, next_attempt_ms = 0 WHERE run = ? AND tracker = ? AND lease_owner = ? AND queue = ?`,
       sent.position,
       sent.url,
       sent.panelsMs,
       runId,
       tracker,
       owner,
+      queue,
     );
-    if (changed === 0) return;
+    if (changed === 0) {
+      this.#endLease(runId, tracker, owner);
+      return;
+    }
     this.#sql.run("DELETE FROM outbox WHERE run = ? AND tracker = ? AND claimed = 1", runId, tracker);
   }
 
   async refuse(
-    runId: number,
-    tracker: string,
+    { runId, tracker, queue }: LeasedQueue,
     owner: string,
     failure: { readonly message: string; readonly parked: boolean; readonly nextAttemptMs: number },
   ): Promise<void> {
-    this.#sql.run(
+    const changed = this.#sql.run(
       `UPDATE queues SET failures = failures + 1, message = ?, parked = ?, next_attempt_ms = ?, lease_owner = NULL,
-         lease_until_ms = 0 WHERE run = ? AND tracker = ? AND lease_owner = ?`,
+         lease_until_ms = 0 WHERE run = ? AND tracker = ? AND lease_owner = ? AND queue = ?`,
       failure.message,
       failure.parked ? 1 : 0,
       failure.nextAttemptMs,
       runId,
       tracker,
       owner,
+      queue,
     );
+    if (changed === 0) this.#endLease(runId, tracker, owner);
   }
 
   async unparkAll(): Promise<void> {
@@ -196,6 +219,16 @@ export class SqliteOutbox extends SqliteAlerts implements OutboxOperations {
         this.#sql.run(`UPDATE ${table} SET lease_owner = NULL, lease_until_ms = 0 WHERE lease_owner = ?`, owner);
       }
     }
+  }
+
+  /** The call was another queue's: its run was given another target meanwhile. */
+  #endLease(runId: number, tracker: string, owner: string): void {
+    this.#sql.run(
+      "UPDATE queues SET lease_owner = NULL, lease_until_ms = 0 WHERE run = ? AND tracker = ? AND lease_owner = ?",
+      runId,
+      tracker,
+      owner,
+    );
   }
 
   #unclaimed(runId: number, tracker: string): number {

@@ -88,6 +88,9 @@ export interface QueueRow {
   readonly panelsMs: number;
 }
 
+/** Which queue a lease is of. */
+export type LeasedQueue = Pick<QueueRow, "runId" | "tracker" | "queue">;
+
 /** Points that are sent together. Immutable once claimed. */
 export interface OutboxRow {
   readonly id: number;
@@ -287,17 +290,17 @@ export interface StoreTransaction {
   leaseQueue(tracker: string, owner: string, nowMs: number, leaseUntilMs: number): Promise<QueueRow | undefined>;
   /** Claims the queue's deliveries, in order; those claimed before and not acknowledged come again, alone. */
   claimDeliveries(runId: number, tracker: string): Promise<readonly OutboxRow[]>;
-  /** Ends the lease. Removes what was claimed, and keeps the tracker's position. */
+  /** Lengthens the lease of a call under way. @param message - what there is to say of it; null: what was said stays */
+  renewLease(queue: LeasedQueue, owner: string, leaseUntilMs: number, message: string | null): Promise<void>;
+  /** Ends the lease. Removes what was claimed, and keeps the tracker's position; nothing more where the run has another queue now. */
   acknowledge(
-    runId: number,
-    tracker: string,
+    queue: LeasedQueue,
     owner: string,
     sent: { readonly position: string; readonly url: string | null; readonly panelsMs: number },
   ): Promise<void>;
-  /** Ends the lease; what was claimed stays. */
+  /** Ends the lease; what was claimed stays. The failure is kept, unless the run has another queue now. */
   refuse(
-    runId: number,
-    tracker: string,
+    queue: LeasedQueue,
     owner: string,
     failure: { readonly message: string; readonly parked: boolean; readonly nextAttemptMs: number },
   ): Promise<void>;

@@ -7,7 +7,7 @@ import {
 import { describe, expect, test } from "vitest";
 import { toRunMeasurement } from "../../src/run-measurement.ts";
 import { chunkRows, seriesRowWidth, stepColumn } from "../../src/series-row.ts";
-import type { AlertQuery, NewAlert, RunRow, Store } from "../../src/store/store.ts";
+import type { AlertQuery, NewAlert, QueueRow, RunRow, Store } from "../../src/store/store.ts";
 import { measurement, wireMeasurement } from "../measurement-source.ts";
 
 const declaration = runDeclarationSchema.parse({
@@ -359,15 +359,16 @@ export function describeStore(name: string, harness: () => { open(): Promise<Sto
       const marks = { madeMs: 1, madeTimeMs: 2, madeMeasurements: 3, layersTimeMs: 4 };
       const delivery = (step: number) => ({ points: [{ key: "k", step, timeMs: 1, value: step }], final: false });
 
-      async function withQueue(): Promise<{ store: Store; id: number }> {
+      async function withQueue(): Promise<{ store: Store; id: number; queue: QueueRow }> {
         const store = await harness().open();
         const { id } = await makeRun(store);
         await store.transaction((transaction) => transaction.putQueues(id, new Map([["memory", { id: "x" }]])));
-        return { store, id };
+        const [queue] = await store.queues(id);
+        return { store, id, queue: queue ?? expect.fail() };
       }
 
       test("leases a queue to one sender until it answers or the lease runs out", async () => {
-        const { store, id } = await withQueue();
+        const { store, id, queue } = await withQueue();
         expect(await store.hasDueQueue("memory", 0)).toBe(false);
         await store.transaction((transaction) => transaction.addDeliveries(id, "memory", [delivery(1)], marks, 9));
         expect(await store.hasDueQueue("memory", 0)).toBe(true);
@@ -377,10 +378,49 @@ export function describeStore(name: string, harness: () => { open(): Promise<Sto
           expect(await transaction.leaseQueue("memory", "two", 200, 300)).toMatchObject({ run: "a" });
           // The first sender's lease is gone, so that its answer changes nothing.
           await transaction.claimDeliveries(id, "memory");
-          await transaction.acknowledge(id, "memory", "one", { position: "late", url: null, panelsMs: 0 });
+          await transaction.acknowledge(queue, "one", { position: "late", url: null, panelsMs: 0 });
           expect(await transaction.queues(id)).toMatchObject([{ position: null, backlog: 1 }]);
-          await transaction.acknowledge(id, "memory", "two", { position: "p1", url: "u", panelsMs: 8 });
+          await transaction.acknowledge(queue, "two", { position: "p1", url: "u", panelsMs: 8 });
           expect(await transaction.queues(id)).toMatchObject([{ position: "p1", url: "u", backlog: 0, panelsMs: 8 }]);
+        });
+        await store.close();
+      });
+
+      test("keeps a queue leased as long as its lease is renewed by its holder, with what there is to say of the call", async () => {
+        const { store, id, queue } = await withQueue();
+        await store.transaction(async (transaction) => {
+          await transaction.addDeliveries(id, "memory", [delivery(1)], marks, 4);
+          await transaction.leaseQueue("memory", "one", 0, 100);
+          await transaction.renewLease(queue, "two", 900, "not mine");
+          await transaction.renewLease(queue, "one", 200, "slow");
+          await transaction.renewLease(queue, "one", 300, null);
+          expect(await transaction.queues(id)).toMatchObject([{ message: "slow", failures: 0 }]);
+          expect(await transaction.leaseQueue("memory", "two", 299, 400)).toBeUndefined();
+          expect(await transaction.leaseQueue("memory", "two", 300, 400)).toMatchObject({ run: "a" });
+        });
+        await store.close();
+      });
+
+      test("lets a call that ends after its run was given another target end its lease, and change nothing else", async () => {
+        const { store, id, queue } = await withQueue();
+        await store.transaction(async (transaction) => {
+          await transaction.addDeliveries(id, "memory", [delivery(1)], marks, 4);
+          const end = {
+            acknowledged: () => transaction.acknowledge(queue, "one", { position: "of x", url: "x", panelsMs: 8 }),
+            refused: () => transaction.refuse(queue, "one", { message: "of x", parked: true, nextAttemptMs: 99 }),
+          };
+          await transaction.leaseQueue("memory", "one", 0, 100);
+          const claimed = await transaction.claimDeliveries(id, "memory");
+          await transaction.putQueues(id, new Map([["memory", { id: "y" }]]));
+          for (const ends of [end.acknowledged, end.refused]) {
+            await transaction.renewLease(queue, "one", 200, "of x");
+            expect(await transaction.leaseQueue("memory", "two", 150, 250)).toBeUndefined();
+            await ends();
+            const [other] = await transaction.queues(id);
+            expect(other).toMatchObject({ position: null, url: null, message: null, failures: 0, panelsMs: 0 });
+            expect(await transaction.leaseQueue("memory", "one", 150, 160)).toMatchObject({ target: { id: "y" } });
+            expect(await transaction.claimDeliveries(id, "memory")).toEqual(claimed);
+          }
         });
         await store.close();
       });
@@ -399,7 +439,7 @@ export function describeStore(name: string, harness: () => { open(): Promise<Sto
       });
 
       test("claims the same deliveries again until they are acknowledged, and thins only those not claimed", async () => {
-        const { store, id } = await withQueue();
+        const { store, id, queue } = await withQueue();
         await store.transaction(async (transaction) => {
           await transaction.addDeliveries(id, "memory", [delivery(1), delivery(2)], marks, 4);
           const claimed = await transaction.claimDeliveries(id, "memory");
@@ -407,7 +447,7 @@ export function describeStore(name: string, harness: () => { open(): Promise<Sto
           await transaction.addDeliveries(id, "memory", [...more, { ...delivery(9), final: true }], marks, 4);
           expect(await transaction.claimDeliveries(id, "memory")).toEqual(claimed);
           await transaction.leaseQueue("memory", "one", 0, 1);
-          await transaction.acknowledge(id, "memory", "one", { position: "p", url: null, panelsMs: 0 });
+          await transaction.acknowledge(queue, "one", { position: "p", url: null, panelsMs: 0 });
           const rest = await transaction.claimDeliveries(id, "memory");
           expect(rest.map(({ points }) => points[0]?.step)).toEqual([4, 6, 8, 9]);
         });
@@ -439,14 +479,14 @@ export function describeStore(name: string, harness: () => { open(): Promise<Sto
       });
 
       test("holds back a queue that failed until its time, and a parked one until it is declared anew", async () => {
-        const { store, id } = await withQueue();
+        const { store, id, queue } = await withQueue();
         await store.transaction(async (transaction) => {
           await transaction.addDeliveries(id, "memory", [delivery(1)], marks, 4);
           await transaction.leaseQueue("memory", "one", 0, 10);
-          await transaction.refuse(id, "memory", "one", { message: "later", parked: false, nextAttemptMs: 50 });
+          await transaction.refuse(queue, "one", { message: "later", parked: false, nextAttemptMs: 50 });
           expect(await transaction.leaseQueue("memory", "one", 49, 60)).toBeUndefined();
           expect(await transaction.leaseQueue("memory", "one", 50, 60)).toMatchObject({ failures: 1 });
-          await transaction.refuse(id, "memory", "one", { message: "never", parked: true, nextAttemptMs: 0 });
+          await transaction.refuse(queue, "one", { message: "never", parked: true, nextAttemptMs: 0 });
           expect(await transaction.leaseQueue("memory", "one", 99, 100)).toBeUndefined();
           await transaction.putQueues(id, new Map([["memory", { id: "y" }]]));
           expect(await transaction.leaseQueue("memory", "one", 99, 100)).toMatchObject({ target: { id: "y" } });
