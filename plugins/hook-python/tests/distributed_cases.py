@@ -32,6 +32,7 @@ import transformers_training
 from collector_double import RecordingCollector
 from noisescale.wire import Measurement
 from test_batch_size_control import answered
+from test_quadratic_forms import flat, form, hessian, signed_forms, small_network
 from training import FLOAT32, Batch, Loss, batches, cross_entropy, micro_gradients, network, squares_of
 
 RANKS = 2
@@ -224,6 +225,54 @@ def in_adams_metric() -> None:
         assert "preconditioned" not in seen[0]
         assert seen[1]["preconditioned"]["small"]["value"] == pytest.approx(4 * sum(small.values()), rel=FLOAT32)
         assert seen[1]["preconditioned"]["big"]["value"] == pytest.approx(sum(big.values()), rel=FLOAT32)
+
+
+def hessian_of_each_process(once: bool, sync_all: bool = False, **options: object) -> None:
+    """Each process multiplies its parts but the last with that one's Hessian; their forms are averaged."""
+    rank = distributed.get_rank()
+    inner = small_network().double()
+    model = DistributedDataParallel(inner, **options)  # type: ignore[arg-type]
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    seen: list[Measurement] = []
+    watcher = noisescale.watch(model, optimizer, every=1, hessian_every=1, sink=seen.append)
+    ((x, y),) = batches([24], seed=rank)
+    x = x.double()
+    parts = list(zip(x.split(8), y.split(8), strict=True))
+
+    def loss(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return cross_entropy(model, (x, y))
+
+    for _ in range(20):
+        if once:
+            watcher.backward(loss, (x, y), chunks=3)
+        for number, part in enumerate([] if once else parts):
+            if number == 2:
+                watcher.hessian(loss, part)
+            watcher.part(8)
+            with nullcontext() if sync_all or number == 2 else model.no_sync():
+                (loss(*part) / 3).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    watcher.close()
+    matrix = hessian(inner, parts[2])
+    micro = [flat(h) for h in micro_gradients(inner, parts[:2], [1 / 3] * 2)]
+    own = (signed_forms(matrix, micro), form(matrix, torch.stack(micro).sum(0)))
+    everyone: list[tuple[list[float], float]] = [own] * RANKS
+    distributed.all_gather_object(everyone, own)
+    if rank > 0:
+        return
+    assert watcher.counts == {"run-ended": 1}
+    assert len(seen) == 20
+    (signed, big), (other_signed, other_big) = everyone
+    # Weights of 1/3: of both processes q = 2·2/9 and W² = 2·4/9. Signs of one say nothing of the other's.
+    expected = {one + other for one in signed for other in other_signed}
+    values = {round(measurement["hessian"]["small"]["value"], 9) for measurement in seen}
+    assert sorted(values) == pytest.approx(sorted(value / (4 / 9) for value in expected), rel=1e-6)
+    for measurement in seen:
+        assert measurement["hessian"]["big"]["value"] == pytest.approx((big + other_big) / (8 / 9), rel=1e-9)
+        assert measurement["hessian"]["small"]["batch_size"] == pytest.approx(8)
+        assert measurement["hessian"]["big"]["batch_size"] == pytest.approx(16)
+        assert measurement["small"]["count"] == 6
 
 
 def cadence_is_agreed_on() -> None:
@@ -449,6 +498,15 @@ CASES: dict[str, Callable[[], object]] = {
     "DDP, compiled": partial(train, lambda model: ddp(torch.compile(model, backend="aot_eager"))),
     "DDP, a step that the scaler skips": skipped_by_the_scaler,
     "DDP, in Adam's metric": in_adams_metric,
+    "DDP, the Hessian of one batch": partial(hessian_of_each_process, once=True),
+    "DDP, the Hessian of a static graph": partial(hessian_of_each_process, once=True, static_graph=True),
+    "DDP, the Hessian where unused parameters are looked for": partial(
+        hessian_of_each_process, once=True, find_unused_parameters=True
+    ),
+    "DDP, the Hessian between parts under no_sync": partial(hessian_of_each_process, once=False),
+    "DDP, the Hessian between parts that are reduced each": partial(
+        hessian_of_each_process, once=False, sync_all=True, gradient_as_bucket_view=True
+    ),
     "DDP, one batch in chunks": partial(one_batch, per_example=False),
     "DDP, each example of one batch": partial(one_batch, per_example=True),
     "DDP, how often it is measured": cadence_is_agreed_on,

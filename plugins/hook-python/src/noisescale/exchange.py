@@ -7,6 +7,7 @@ collective operation would hold up the training, or be taken for another one.
 
 import itertools
 import json
+import math
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -46,8 +47,8 @@ class RankSums(NamedTuple):
         big: This process's share of |Σ h|² by layer, such that the shares add up [gradient²].
         loss: Weighted mean loss of the parts; None where it is not known.
         metric: Σ_k hᵀPh and this process's share of (Σh)ᵀP(Σh), with the optimizer's metric P; None where it has none.
-        hessian: The parts whose gradients were multiplied with the Hessian, and their two forms; of a process that
-            trains alone.
+        hessian: The parts whose gradients were multiplied with the Hessian, and their two forms; None where it was not
+            done.
     """
 
     step: int
@@ -96,7 +97,26 @@ def over_ranks(sums: Sequence[RankSums]) -> RankSums:
         metric=(sum(small for small, _ in metrics) / ranks**2, sum(big for _, big in metrics))
         if len(metrics) == ranks
         else None,
+        hessian=_hessian_over_ranks([one.hessian for one in sums if one.hessian is not None]),
     )
+
+
+def _hessian_over_ranks(forms: Sequence[tuple[PartSums, float, float]]) -> tuple[PartSums, float, float] | None:
+    """Both forms of processes that know none of each other's gradients: E Σ_r = Σ_r W_r²·GᵀHG + Σ_r c_r·tr(HΣ).
+
+    So their weight together is the root of ΣW_r²: the big form is no larger a batch than that of a single process.
+    """
+    if not forms:
+        return None
+    counts = [PartSums(*parts) for parts, _, _ in forms]
+    parts = PartSums(
+        parts=sum(one.parts for one in counts),
+        units=sum(one.units for one in counts),
+        weight=math.hypot(*(one.weight for one in counts)),
+        squared_weight=sum(one.squared_weight for one in counts),
+        variance=sum(one.variance for one in counts),
+    )
+    return parts, sum(small for _, small, _ in forms), sum(big for _, _, big in forms)
 
 
 class Exchange:

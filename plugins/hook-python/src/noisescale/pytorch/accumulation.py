@@ -33,7 +33,7 @@ class Squares(NamedTuple):
 
 
 class Directions(NamedTuple):
-    """Gradients of the parts that a step has accumulated so far.
+    """Gradients of the parts that this process has accumulated in a step so far, as they were before any reduction.
 
     Attributes:
         parts: n, how many they are.
@@ -55,7 +55,7 @@ class PartsChangedError(Exception):
 class _Slot:
     """What is known of one parameter in the current step."""
 
-    __slots__ = ("count", "gradient", "handles", "hooked", "index", "parameter", "pending", "signed", "uneven")
+    __slots__ = ("count", "gradient", "handles", "hooked", "index", "parameter", "pending", "signed", "total", "uneven")
 
     def __init__(self, parameter: nn.Parameter, index: int) -> None:
         self.parameter = parameter
@@ -65,6 +65,7 @@ class _Slot:
         self.pending = False
         self.gradient: torch.Tensor | None = None
         self.signed: torch.Tensor | None = None
+        self.total: torch.Tensor | None = None
         self.count = 0
         # A parameter that some parts do not use has its last accumulation before the last part.
         self.uneven = False
@@ -205,7 +206,7 @@ class Accumulation:
         self._step_signs = []
         for slot in self._slots:
             slot.pending = False
-            slot.gradient = slot.signed = None
+            slot.gradient = slot.signed = slot.total = None
             slot.count = 0
 
     def expects(self, more: int, *, small: bool = True) -> None:
@@ -232,7 +233,8 @@ class Accumulation:
         parts = self._parts_so_far()
         used = [slot for slot in self._slots if slot.count > 0]
         signed = [slot.signed for slot in used if slot.signed is not None]
-        total = [slot.parameter.grad.to_dense() for slot in used if slot.parameter.grad is not None]
+        sums = [slot.parameter.grad if self._processes is None else slot.total for slot in used]
+        total = [own.to_dense() for own in sums if own is not None]
         if parts < 2 or any(slot.count != parts for slot in used) or not len(used) == len(signed) == len(total):
             return None
         return Directions(parts, [slot.parameter for slot in used], signed, total)
@@ -364,10 +366,10 @@ class Accumulation:
         while len(self._step_signs) < slot.count:
             self._step_signs.append(self.signs.choice((-1, 1)))
         sign = self._step_signs[slot.count - 1]
-        if slot.signed is None:
-            slot.signed = gradient.to_dense() * sign
-        else:
-            slot.signed.add_(gradient, alpha=sign)
+        slot.signed = _added(slot.signed, gradient, sign)
+        if self._processes is not None:
+            # `.grad` holds what other processes have added to it too, where each backward pass is reduced.
+            slot.total = _added(slot.total, gradient, 1)
 
     def _read_after_reduction(self, parts: int) -> None:
         if self._reading_queued or (self._expected is not None and parts < self._expected):
@@ -404,6 +406,10 @@ class Accumulation:
         # Zeroed in place: seen only where more parts come than a step has, after one that was not finite.
         too_many = self._expected is not None and slot.count >= self._expected
         return too_many and not self._big.finite(slot.index)
+
+
+def _added(total: torch.Tensor | None, gradient: torch.Tensor, sign: int) -> torch.Tensor:
+    return gradient.to_dense() * sign if total is None else total.add_(gradient, alpha=sign)
 
 
 def _local(tensor: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,8 @@ from torch import nn
 
 from noisescale.measured_run import MeasuredRun
 from noisescale.pytorch.accumulation import Accumulation
+from noisescale.pytorch.data_parallel import not_reduced
+from noisescale.pytorch.processes import Processes
 from noisescale.pytorch.quadratic_forms import hessian_forms, left_as_it_was
 
 
@@ -20,7 +22,13 @@ class HessianSteps:
     """
 
     def __init__(
-        self, model: nn.Module, accumulation: Accumulation, run: MeasuredRun, every: int | None, first_step: int
+        self,
+        model: nn.Module,
+        accumulation: Accumulation,
+        run: MeasuredRun,
+        processes: Processes | None,
+        every: int | None,
+        first_step: int,
     ) -> None:
         """Gets ready for the first step.
 
@@ -28,6 +36,7 @@ class HessianSteps:
             model: Put back as it was after each product.
             accumulation: Sees the parts' gradients.
             run: Told of a loss that cannot be differentiated twice.
+            processes: Those that train the model together; None where this one trains alone.
             every: A step in so many is due; None: none is.
             first_step: Number of the first step.
         """
@@ -37,7 +46,12 @@ class HessianSteps:
         self._run = run
         self._every = every
         self._next = first_step
-        self._signs = random.Random(first_step)
+        # Other processes draw other signs.
+        rank, size = (0, 1) if processes is None else (processes.rank, processes.size)
+        self._signs = random.Random(first_step * size + rank)
+        if size > 1 and every is not None and any(isinstance(module, nn.SyncBatchNorm) for module in model.modules()):
+            # Its backward pass waits for the other processes, and has no derivative.
+            self._give_up(first_step)
 
     def begin(self, step: int) -> None:
         """Says whether the step that comes, if it is measured, is due."""
@@ -59,11 +73,14 @@ class HessianSteps:
             return
         self._accumulation.active = False
         try:
-            with left_as_it_was(self._model):
+            with left_as_it_was(self._model), not_reduced(self._model):
                 forms = hessian_forms(loss, directions.parameters, [directions.signed, directions.total])
             self.forms = (directions.parts, forms)
         except Exception:
-            self._every = None
-            self._run.report.event(step, "unavailable", "hessian-failed")
+            self._give_up(step)
         finally:
             self._accumulation.active = True
+
+    def _give_up(self, step: int) -> None:
+        self._every = None
+        self._run.report.event(step, "unavailable", "hessian-failed")

@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import nn
@@ -13,6 +14,7 @@ from noisescale.exchange import Exchange, RankSums
 from noisescale.measured_run import MeasuredRun
 from noisescale.options import check_count
 from noisescale.pytorch.accumulation import Accumulation, PartsChangedError
+from noisescale.pytorch.data_parallel import reduced_later
 from noisescale.pytorch.draws import labels_of_rows, parts_of_batch, sizes_differ
 from noisescale.pytorch.example_parts import ExampleParts
 from noisescale.pytorch.hessian import HessianSteps
@@ -76,6 +78,7 @@ class Watcher(Watched):
         if exchange is not None:
             # Other processes wait for its last numbers.
             self._read_at_exit()
+        self._model = model
         self._optimizer = optimizer
         self._micro_batch = micro_batch
         self._scaler = scaler
@@ -85,7 +88,7 @@ class Watcher(Watched):
             model, parameters, len(names), parts, processes, metric, self._failed, self._restarted
         )
         self._examples = ExampleParts(model, parameters, len(names), self._accumulation, run, self._failed)
-        self._hessian = HessianSteps(model, self._accumulation, run, hessian_every, first_step)
+        self._hessian = HessianSteps(model, self._accumulation, run, processes, hessian_every, first_step)
         self._handle = optimizer.register_step_post_hook(self._stepped)
         run.off = not (enabled and self._possible(model))
         self._measure_next()
@@ -173,9 +176,10 @@ class Watcher(Watched):
             if number == len(parts) - 1:
                 self.hessian(loss_fn, part)
             share = len(part[0]) / rows
-            loss = loss_fn(*part)
-            self.part(len(part[0]), weight=share, loss=loss)
-            self._scaled(loss * share).backward()
+            with reduced_later(self._model) if number < len(parts) - 1 else nullcontext():
+                loss = loss_fn(*part)
+                self.part(len(part[0]), weight=share, loss=loss)
+                self._scaled(loss * share).backward()
             total = total.to(loss.device) + loss.detach() * share
         return total
 
@@ -185,13 +189,14 @@ class Watcher(Watched):
         Called between the backward passes of a step, after two or more of them, best with the part that comes next. Its
         draws must be none of the parts so far: with the same ones, 12.4 was seen for a true 17.4. `watcher.backward`
         does so by itself, before its last part. One more forward pass and five backward passes; random numbers and
-        running means are as if it had not been. Processes that train together do not measure it.
+        running means are as if it had not been. Processes that train together do so each with parts of its own, two or
+        more before the one that the Hessian is of.
 
         Args:
             loss_fn: Gives the mean loss, shape (), of the examples in its arguments.
             batch: Its arguments.
         """
-        if self._alone and self._hessian.due:
+        if self._hessian.due:
             self._hessian.multiply(lambda: loss_fn(*batch), self._step)
 
     def detach(self) -> None:
