@@ -201,30 +201,49 @@ def skipped_by_the_scaler() -> None:
         assert watcher.counts == {"not-finite": 1, "run-ended": 1}
 
 
-def in_adams_metric() -> None:
+def thin_network() -> nn.Module:
+    """Its first layer has a single row, which only one of two processes holds."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(20, 1), nn.Tanh(), nn.Linear(1, 5))
+
+
+def in_adams_metric(wrap: Wrap, pieces: int = 1, make: Callable[[], nn.Module] = network) -> None:
+    """Each process knows the metric of its piece of the parameters; two steps, between which they exchange draws."""
     rank = distributed.get_rank()
-    model = DistributedDataParallel(network())
+    model = wrap(make())
     optimizer = torch.optim.Adam(model.parameters(), lr=0.0, betas=(0.9, 0.95), eps=1e-4)
     seen: list[Measurement] = []
     watcher = noisescale.watch(model, optimizer, micro_batch=8, every=1, sink=seen.append, preconditioned=True)
-    moments: dict[str, torch.Tensor] = {}
-    for step in range(2):
-        parts = batches([8] * 2, seed=10 * step + rank)
-        micro = gathered(micro_gradients(network(), parts, [1 / 4] * 2))
-        if moments:
-            roots = {name: ((v / 0.05).sqrt() + 1e-4) ** -0.5 for name, v in moments.items()}
-            small, big = squares_of([{name: h * roots[name] for name, h in one.items()} for one in micro])
-        for number, part in enumerate(parts):
-            with model.no_sync() if number == 0 else nullcontext():
+    draws = [batches([8] * 2, seed=one) for one in range(RANKS)]
+    for step in range(3):
+        for number, part in enumerate(draws[(rank + step) % RANKS]):
+            with model.no_sync() if number == 0 and isinstance(model, DistributedDataParallel) else nullcontext():
                 (cross_entropy(model, part) / 2).backward()
         optimizer.step()
         optimizer.zero_grad()
-        moments = {name: 0.05 * torch.stack([one[name] for one in micro]).sum(0).square() for name in micro[0]}
     watcher.close()
-    if rank == 0:
-        assert "preconditioned" not in seen[0]
-        assert seen[1]["preconditioned"]["small"]["value"] == pytest.approx(4 * sum(small.values()), rel=FLOAT32)
-        assert seen[1]["preconditioned"]["big"]["value"] == pytest.approx(sum(big.values()), rel=FLOAT32)
+    if rank > 0:
+        return
+    # The whole gradient is the same in each step, and so is its second moment.
+    micro = [h for own in draws for h in micro_gradients(make(), own, [1 / 4] * 2)]
+    mean = {name: torch.stack([one[name] for one in micro]).sum(0) for name in micro[0]}
+    rooted = [{name: h * (mean[name].abs() + 1e-4) ** -0.5 for name, h in one.items()} for one in micro]
+    small, big = squares_of(rooted)
+    assert "preconditioned" not in seen[0]
+    for step, measurement in enumerate(seen[1:], 1):
+        of_pieces = 0.0
+        for one in range(RANKS):
+            of_draws = (one + step) % RANKS
+            for h in rooted[2 * of_draws : 2 * of_draws + 2]:
+                own = [gradient.chunk(pieces)[one % pieces :][:1] for gradient in h.values()]
+                of_pieces += 4 * pieces * sum(float(piece.square().sum()) for found in own for piece in found)
+        assert measurement["preconditioned"]["small"]["value"] == pytest.approx(of_pieces, rel=FLOAT32)
+        assert measurement["preconditioned"]["big"]["value"] == pytest.approx(sum(big.values()), rel=FLOAT32)
+        assert measurement["preconditioned"]["small"]["batch_size"] == pytest.approx(8)
+        assert measurement["preconditioned"]["big"]["batch_size"] == pytest.approx(32)
+    # Every draw has been in every process, and the mean is that of the whole forms.
+    values = [measurement["preconditioned"]["small"]["value"] for measurement in seen[1:]]
+    assert sum(values) / 2 == pytest.approx(4 * sum(small.values()), rel=FLOAT32)
 
 
 def hessian_of_each_process(once: bool, sync_all: bool = False, **options: object) -> None:
@@ -295,31 +314,36 @@ def cadence_is_agreed_on() -> None:
         assert watcher.counts == {"run-ended": 1}
 
 
-def one_batch(per_example: bool) -> None:
+def one_batch(per_example: bool, rows: Sequence[int] = (8, 8), **options: object) -> None:
     """`watcher.backward` in each process: the parts are the examples of all, or four chunks of each."""
     rank = distributed.get_rank()
     inner = network()
-    model = DistributedDataParallel(inner)
+    model = DistributedDataParallel(inner, **options)  # type: ignore[arg-type]
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
     seen: list[Measurement] = []
     watcher = noisescale.watch(model, optimizer, every=1, sink=seen.append)
-    ((x, y),) = batches([8], seed=rank)
+    ((x, y),) = batches([rows[rank]], seed=rank)
     for _ in range(2):
         watcher.backward(lambda x, y: cross_entropy(model, (x, y)), (x, y), chunks=4, per_example=per_example)
         optimizer.step()
         optimizer.zero_grad()
     watcher.close()
-    units = 1 if per_example else 2
-    parts = list(zip(x.split(units), y.split(units), strict=True))
-    total = RANKS * len(parts)
-    small, big = squares_of(gathered(micro_gradients(inner, parts, [1 / total] * len(parts))))
+    # Fewer rows than twice the chunks are not split.
+    each = 1 if per_example else 2 if len(x) == 8 else len(x)
+    parts = list(zip(x.split(each), y.split(each), strict=True))
+    own = [len(part[0]) / len(x) / RANKS for part in parts]
+    sizes: list[list[int]] = [[]] * RANKS
+    distributed.all_gather_object(sizes, [len(part[0]) for part in parts])
+    weights = [(n, n / sum(row) / RANKS) for row in sizes for n in row]
+    q, c = sum(w * w for _, w in weights), sum(w * w / n for n, w in weights)
+    small, big = squares_of(gathered(micro_gradients(inner, parts, own)))
     assert watcher.counts == {"run-ended": 1}
     assert len(seen) == (2 if rank == 0 else 0)
     for measurement in seen:
-        assert measurement["small"]["count"] == total
-        assert measurement["small"]["squared_norm"] == pytest.approx(total * sum(small.values()), rel=FLOAT32)
+        assert measurement["small"]["count"] == len(weights)
+        assert measurement["small"]["squared_norm"] == pytest.approx(sum(small.values()) / q, rel=FLOAT32)
         assert measurement["big"]["squared_norm"] == pytest.approx(sum(big.values()), rel=FLOAT32)
-        assert (measurement["small"]["batch_size"], measurement["big"]["batch_size"]) == pytest.approx((units, 16))
+        assert (measurement["small"]["batch_size"], measurement["big"]["batch_size"]) == pytest.approx((q / c, 1 / c))
 
 
 def watched_by_the_first_alone() -> None:
@@ -497,7 +521,15 @@ CASES: dict[str, Callable[[], object]] = {
     "DDP, checkpoints": partial(train, ddp, loss=partial(checkpointed, reentrant=False)),
     "DDP, compiled": partial(train, lambda model: ddp(torch.compile(model, backend="aot_eager"))),
     "DDP, a step that the scaler skips": skipped_by_the_scaler,
-    "DDP, in Adam's metric": in_adams_metric,
+    "DDP, in Adam's metric": partial(in_adams_metric, ddp),
+    "FSDP2, in Adam's metric": partial(in_adams_metric, sharded, pieces=2),
+    "FSDP2, in Adam's metric, parameters of a single row": partial(
+        in_adams_metric, sharded, pieces=2, make=thin_network
+    ),
+    "HSDP, replicated, in Adam's metric": partial(in_adams_metric, partial(sharded_and_replicated, shape=(2, 1))),
+    "HSDP, sharded, in Adam's metric": partial(
+        in_adams_metric, partial(sharded_and_replicated, shape=(1, 2)), pieces=2
+    ),
     "DDP, the Hessian of one batch": partial(hessian_of_each_process, once=True),
     "DDP, the Hessian of a static graph": partial(hessian_of_each_process, once=True, static_graph=True),
     "DDP, the Hessian where unused parameters are looked for": partial(
@@ -508,6 +540,8 @@ CASES: dict[str, Callable[[], object]] = {
         hessian_of_each_process, once=False, sync_all=True, gradient_as_bucket_view=True
     ),
     "DDP, one batch in chunks": partial(one_batch, per_example=False),
+    "DDP, one batch in chunks of a static graph": partial(one_batch, per_example=False, static_graph=True),
+    "DDP, one batch that not each process can split": partial(one_batch, per_example=False, rows=(8, 5)),
     "DDP, each example of one batch": partial(one_batch, per_example=True),
     "DDP, how often it is measured": cadence_is_agreed_on,
     "DDP, the number of parts that is recommended": parts_follow_a_recommendation,

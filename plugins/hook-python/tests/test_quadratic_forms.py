@@ -7,6 +7,9 @@ import torch
 from torch import nn
 
 import noisescale
+from noisescale.exchange import RankSums, over_ranks
+from noisescale.measurements import measurement_of
+from noisescale.parts import sum_parts
 from noisescale.wire import Measurement
 from training import FLOAT32, Batch, batches, cross_entropy, micro_gradients
 
@@ -154,6 +157,30 @@ def test_a_loss_without_a_second_derivative_costs_the_hessian_alone() -> None:
     watcher.close()
     assert watcher.measurements == 3
     assert watcher.counts == {"hessian-failed": 1, "run-ended": 1}
+
+
+def test_forms_of_uneven_processes_are_those_of_one_pair_of_batch_sizes() -> None:
+    slope, noise = 3.0, 40.0
+    processes = [sum_parts([8, 3], [0.5, 0.25]), sum_parts([6, 2, 9], [0.3, 0.1, 0.4])]
+    ranks = [
+        RankSums(
+            step=0,
+            dropped=None,
+            **own._asdict(),
+            small=[1.0],
+            big=[1.0],
+            # What is expected of the forms of each process.
+            hessian=(
+                own,
+                own.squared_weight * slope + own.variance * noise,
+                own.weight**2 * slope + own.variance * noise,
+            ),
+        )
+        for own in processes
+    ]
+    measurement = measurement_of(over_ranks(ranks), None)
+    for value in (measurement["hessian"]["small"], measurement["hessian"]["big"]):
+        assert value["value"] == pytest.approx(slope + noise / value["batch_size"])
 
 
 @pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])

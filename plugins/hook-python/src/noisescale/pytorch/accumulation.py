@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.autograd import Variable
 
-from noisescale.pytorch.processes import Processes
+from noisescale.pytorch.processes import Processes, local, piece_of
 from noisescale.pytorch.quadratic_forms import AdamMetric
 from noisescale.pytorch.squares import ChunkSquares
 from noisescale.pytorch.uncompiled import uncompiled
@@ -24,6 +24,7 @@ class Squares(NamedTuple):
         small: Shape (groups,), float64: Σ_k |h_k|² by group [gradient²].
         big: Shape (groups,), float64: |Σ_k h_k|² by group [gradient²]; of several processes this one's share.
         metric: Shape (2,), float64: both in the optimizer's metric, all groups together; None where it has none yet.
+            Where parameters are sharded, the small one is that of this process's piece, times the number of pieces.
     """
 
     parts: int
@@ -247,19 +248,22 @@ class Accumulation:
         dtype = torch.float64 if any(p.dtype.to_real() is torch.float64 for p in parameters) else torch.float32
         reals = [2 if p.is_complex() else 1 for p in parameters]
         whole = [p.numel() * real for p, real in zip(parameters, reals, strict=True)]
-        pieces = [_local(p).numel() * real for p, real in zip(parameters, reals, strict=True)]
+        pieces = [local(p).numel() * real for p, real in zip(parameters, reals, strict=True)]
         shares = None if processes is None else [1 / processes.holders(parameter) for parameter in parameters]
 
-        def pair(numbers: list[int], groups: int) -> tuple[ChunkSquares, ChunkSquares]:
-            return (
-                ChunkSquares(whole, numbers, groups, rows=_ROWS, device=home, dtype=dtype),
-                ChunkSquares(pieces, numbers, groups, rows=1, device=home, dtype=dtype, shares=shares),
-            )
-
-        self._small, self._big = pair(self._group_numbers, self._groups)
+        numbers, groups = self._group_numbers, self._groups
+        self._small = ChunkSquares(whole, numbers, groups, rows=_ROWS, device=home, dtype=dtype)
+        self._big = ChunkSquares(pieces, numbers, groups, rows=1, device=home, dtype=dtype, shares=shares)
         self._metric_small, self._metric_big = self._small, self._big
         if self._metric is not None:
-            self._metric_small, self._metric_big = pair([0] * len(parameters), 1)
+            numbers = [0] * len(parameters)
+            # A process knows the metric of its own piece alone. All draw alike, so that the pieces of different
+            # processes' gradients have, together, the expected square of a whole one.
+            of_pieces = None if processes is None or shares is None else [processes.size * share for share in shares]
+            self._metric_small = ChunkSquares(
+                pieces, numbers, 1, rows=_ROWS, device=home, dtype=dtype, shares=of_pieces
+            )
+            self._metric_big = ChunkSquares(pieces, numbers, 1, rows=1, device=home, dtype=dtype, shares=shares)
 
     def _begin(self, home: torch.device) -> None:
         if home != self._small.device:
@@ -357,7 +361,7 @@ class Accumulation:
         if root is None:
             self._metric_known = False
         else:
-            squares.put(row, slot.index, gradient.detach().to_dense() * root)
+            squares.put(row, slot.index, piece_of(gradient.detach().to_dense(), slot.parameter) * root)
 
     def _add_signed(self, slot: _Slot) -> None:
         gradient, slot.gradient = slot.gradient, None
@@ -389,7 +393,7 @@ class Accumulation:
                 for slot in self._slots:
                     gradient = slot.parameter.grad
                     if gradient is not None:
-                        self._big.put(0, slot.index, _local(gradient))
+                        self._big.put(0, slot.index, local(gradient))
                         self._put_in_metric(self._metric_big, 0, slot, gradient)
             except Exception:
                 self._failed()
@@ -410,9 +414,3 @@ class Accumulation:
 
 def _added(total: torch.Tensor | None, gradient: torch.Tensor, sign: int) -> torch.Tensor:
     return gradient.to_dense() * sign if total is None else total.add_(gradient, alpha=sign)
-
-
-def _local(tensor: torch.Tensor) -> torch.Tensor:
-    """The piece of a sharded tensor that this process holds, or the tensor."""
-    to_local: Callable[[], torch.Tensor] | None = getattr(tensor, "to_local", None)
-    return tensor if to_local is None else to_local()

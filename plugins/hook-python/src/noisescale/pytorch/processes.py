@@ -1,6 +1,6 @@
 """How a model is spread over processes, each of which draws examples of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -77,6 +77,30 @@ def processes_of(model: nn.Module) -> Processes | None:
         raise NotMeasuredError
     store = distributed.distributed_c10d._get_default_store()
     return Processes(distributed.get_rank(), size, sharded, PrefixStore("noisescale", store))
+
+
+def local(tensor: torch.Tensor) -> torch.Tensor:
+    """The piece of a sharded tensor that this process holds, or the tensor."""
+    to_local: Callable[[], torch.Tensor] | None = getattr(tensor, "to_local", None)
+    return tensor if to_local is None else to_local()
+
+
+def piece_of(gradient: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
+    """What a gradient, whole or sharded as its parameter is, has in the piece that this process holds of that."""
+    own = local(gradient)
+    if own is not gradient or local(parameter) is parameter:
+        return own
+    from torch.distributed.tensor import DTensor, Shard
+
+    assert isinstance(parameter, DTensor)
+    mesh = parameter.device_mesh
+    for dimension, placement in enumerate(parameter.placements):
+        if isinstance(placement, Shard):
+            chunks = own.chunk(mesh.size(dimension), placement.dim)
+            at = mesh.get_local_rank(dimension)
+            # Of fewer rows than processes some have none.
+            own = chunks[at] if at < len(chunks) else own.narrow(placement.dim, 0, 0)
+    return own
 
 
 def _split_once(placements: Sequence["Placement"]) -> bool:

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from noisescale.pytorch.processes import local
+
 
 def hessian_forms(
     loss: Callable[[], torch.Tensor],
@@ -75,7 +77,7 @@ class AdamMetric:
         return all("betas" in group and "eps" in group for group in optimizer.param_groups)
 
     def root(self, parameter: torch.Tensor) -> torch.Tensor | None:
-        """√P in the parameter's shape; None before its first step."""
+        """√P in the shape of the parameter's piece that this process holds; None before its first step."""
         state = self._optimizer.state.get(parameter)
         if not state or "exp_avg_sq" not in state or float(state["step"]) < 1:
             return None
@@ -84,5 +86,5 @@ class AdamMetric:
         if not (isinstance(betas, tuple | list) and isinstance(epsilon, float)):
             return None
         correction = 1 - float(betas[1]) ** float(state["step"])
-        moment: torch.Tensor = state["max_exp_avg_sq"] if group.get("amsgrad") else state["exp_avg_sq"]
+        moment = local(state["max_exp_avg_sq"] if group.get("amsgrad") else state["exp_avg_sq"])
         return torch.rsqrt((moment / correction).sqrt_().add_(epsilon))

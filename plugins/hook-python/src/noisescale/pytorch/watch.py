@@ -109,8 +109,10 @@ def watch(
         first = processes is None or processes.rank == 0
     except NotMeasuredError:
         measured, first = False, distributed.get_rank() == 0
-    if preconditioned and not (AdamMetric.fits(optimizer) and (processes is None or not processes.sharded)):
-        raise ValueError("preconditioned=True: needs an optimizer of Adam's kind, and parameters that are not sharded")
+    if preconditioned and not AdamMetric.fits(optimizer):
+        raise ValueError("preconditioned=True: needs an optimizer of Adam's kind")
+    if hessian_every is not None and processes is not None and processes.sharded:
+        raise ValueError(f"hessian_every={hessian_every}: leave it out where parameters are sharded, by fully_shard")
     before = _watched.get(optimizer)
     earlier = None if before is None else before()
     if earlier is not None:
