@@ -5,11 +5,14 @@ import traceback
 from collections.abc import Callable
 
 import jax
+import numpy as np
 import optax
+from jax.flatten_util import ravel_pytree
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import noisescale
 from jax_training import (
+    FLOAT32,
     Params,
     assert_gradient,
     assert_measured,
@@ -20,12 +23,13 @@ from jax_training import (
     loss,
     network,
 )
-from noisescale.jax import PartSums, grad_parts
+from noisescale.jax import Measure, PartSums, grad_parts
 from noisescale.jax.sums import Tree
 from noisescale.wire import Measurement
 
 DEVICES = 4
 ROWS = 20
+SECOND_DERIVATIVES = 1e-3
 ALL, EACH = PartitionSpec(), PartitionSpec("d")  # type: ignore[no-untyped-call]
 
 
@@ -102,6 +106,70 @@ def a_tap_before_clipping() -> None:
     check(state, gradient, [5] * 4)
 
 
+def hessian_forms(parts: int, sizes: list[int], directions: list[int], second: list[list[int]]) -> None:
+    """B_noise of a step, and what it must be.
+
+    Args:
+        parts: Of each device.
+        sizes: Of all parts, device by device.
+        directions: Numbers of the parts whose gradients are multiplied with H.
+        second: For each device with draws for H the rows of these.
+    """
+    params, (x, y) = network(), batch_of(ROWS)
+    function = grad_parts(loss, parts, axis_name="d")
+    seen: list[Measurement] = []
+    watcher = noisescale.jax.watch(sink=seen.append, every=1, hessian_every=1)
+    measure = watcher.measure
+    assert measure is not None
+    assert measure.hessian_key is not None
+
+    def step(params: Params, x: jax.Array, y: jax.Array, measure: Measure) -> PartSums:
+        return function(params, x, y, measure=measure)[2]
+
+    specs = (ALL, EACH, EACH, ALL)
+    watcher.record(jax.jit(jax.shard_map(step, mesh=mesh(), in_specs=specs, out_specs=ALL))(params, x, y, measure))
+    watcher.close()
+    assert watcher.counts == {"run-ended": 1}, watcher.counts
+    weights = [n / ROWS for n in sizes]
+    small, big = brute_force(loss, params, cut((x, y), sizes), weights)
+    np.testing.assert_allclose(
+        seen[0]["small"]["squared_norm"], sum(small.values()) / np.square(weights).sum(), rtol=FLOAT32
+    )
+    np.testing.assert_allclose(seen[0]["big"]["squared_norm"], sum(big.values()), rtol=FLOAT32)
+
+    flat, unravel = ravel_pytree(params)
+    gradients = [ravel_pytree(compiled_gradient(loss)(params, *part))[0] for part in cut((x, y), sizes)]
+    counted = np.asarray([sizes[number] for number in directions], float)
+    each = counted[:, None] * np.stack([np.asarray(gradients[number], float) for number in directions])
+    full = len(directions) // len({number // parts for number in directions})
+    keys = [jax.random.fold_in(measure.hessian_key, device) for device in {number // parts for number in directions}]
+    signs = np.concatenate([np.asarray(jax.random.rademacher(key, (full,)), float) for key in keys])
+    rows = np.asarray(second).ravel()
+    hessian = np.asarray(jax.jit(jax.hessian(lambda p: loss(unravel(p), x[rows], y[rows])))(flat), float)
+    signed, total = signs @ each, each.sum(0)
+    forms = seen[0]["hessian"]
+    # Second derivatives in float32.
+    np.testing.assert_allclose(
+        forms["small"]["value"], signed @ hessian @ signed / np.square(counted).sum(), rtol=SECOND_DERIVATIVES
+    )
+    np.testing.assert_allclose(
+        forms["big"]["value"], total @ hessian @ total / counted.sum() ** 2, rtol=SECOND_DERIVATIVES
+    )
+    np.testing.assert_allclose(forms["small"]["batch_size"], np.square(counted).sum() / counted.sum(), rtol=FLOAT32)
+    np.testing.assert_allclose(forms["big"]["batch_size"], counted.sum(), rtol=FLOAT32)
+
+
+def the_hessian_of_each_devices_last_part() -> None:
+    rows = [[5 * device + 3, 5 * device + 4] for device in range(DEVICES)]
+    hessian_forms(2, [3, 2] * 4, [0, 2, 4, 6], rows)
+    rows = [[5 * device + 4] for device in range(DEVICES)]
+    hessian_forms(5, [1] * 20, [number for number in range(20) if number % 5 < 4], rows)
+
+
+def the_hessian_of_every_second_device_where_each_has_one_part() -> None:
+    hessian_forms(1, [5] * 4, [0, 2], [[*range(5, 10)], [*range(15, 20)]])
+
+
 CASES: list[Callable[[], None]] = [
     one_part_a_device,
     uneven_parts_on_each_device,
@@ -109,6 +177,8 @@ CASES: list[Callable[[], None]] = [
     pmap,
     a_batch_that_jit_spreads_over_the_devices,
     a_tap_before_clipping,
+    the_hessian_of_each_devices_last_part,
+    the_hessian_of_every_second_device_where_each_has_one_part,
 ]
 
 

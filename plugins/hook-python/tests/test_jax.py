@@ -172,10 +172,29 @@ def test_auxiliary_data_of_each_row_are_refused_and_so_are_arguments_of_other_le
 
     with pytest.raises(ValueError, match="has_aux: "):
         grad_parts(with_rows, 2, has_aux=True)(network(), *BATCH)
-    with pytest.raises(ValueError, match="batch_argnums: "):
+    with pytest.raises(ValueError, match=r"batch_argnums: .*argument 1 19, argument 2 5;"):
         grad_parts(loss, 2)(network(), BATCH[0], BATCH[1][:5])
+    with pytest.raises(ValueError, match=r"batch_argnums: .*argument 1 0, argument 2 0;"):
+        grad_parts(loss, 2)(network(), BATCH[0][:0], BATCH[1][:0])
     with pytest.raises(ValueError, match="parts=0"):
         grad_parts(loss, 0)
+
+
+def test_a_batch_of_fewer_rows_than_parts_has_a_part_for_each_row() -> None:
+    _, _, measurement = measured(grad_parts(loss, 8), network(), *batch_of(3))
+    assert_measured(
+        measurement, brute_force(loss, network(), cut(batch_of(3), [1] * 3), [1 / 3] * 3), [1] * 3, [1 / 3] * 3
+    )
+
+
+def test_a_step_that_is_not_measured_is_value_and_grad_to_the_bit_and_returns_one_number_more() -> None:
+    params = network()
+    value, gradient, parts = jax.jit(grad_parts(loss, 3, whole=True))(params, *BATCH, measure=None)
+    jax.tree.map(np.testing.assert_array_equal, (value, gradient), jax.jit(jax.value_and_grad(loss))(params, *BATCH))
+    assert [float(leaf) for leaf in jax.tree.leaves(parts)] == [0]
+    tap = noisescale.optax.tap()
+    _, state = tap.update(gradient, tap.init(params), small_sq=parts)
+    assert float(state.last.parts) == 0
 
 
 def test_what_is_not_trained_does_not_count() -> None:

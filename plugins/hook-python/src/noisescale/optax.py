@@ -163,6 +163,8 @@ def _read(updates: Tree, small_sq: PartSums | jax.Array | None, part_size: float
     names = tuple(leaves)
     if small_sq is None:
         return part_sums(jnp.zeros((1, len(names))), updates, 1.0)
+    if isinstance(small_sq, PartSums) and not small_sq.measured:
+        return PartSums.nothing(names)
     if not isinstance(small_sq, PartSums):
         if small_sq.ndim != 2 or small_sq.shape[1] != len(names):
             raise ValueError(

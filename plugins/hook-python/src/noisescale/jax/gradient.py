@@ -2,11 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable, Hashable, Sequence
+from numbers import Integral
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from noisescale.jax.hessian import hessian_form
 from noisescale.jax.modules import Functional, functional
 from noisescale.jax.sums import Counts, Mask, PartSums, Tree, form_of, named_leaves, squares_of, widened
 
@@ -47,8 +49,9 @@ def grad_parts(
 ) -> Callable[..., tuple[Any, Tree, PartSums]]:
     """As `jax.value_and_grad`, over the parts of a batch; what is returned has their squared norms too.
 
-    A batch of B rows is cut into parts of ⌈B/parts⌉ rows, the last with what is left. The gradient is that of the whole
-    batch, as `loss_fn` is a mean over its rows, or over what `weights` counts. It is summed up in float32 at least.
+    A batch of B rows is cut into parts of ⌈B/parts⌉ rows, the last with what is left; of B < `parts` rows each is one.
+    The gradient is that of the whole batch, as `loss_fn` is a mean over its rows, or over what `weights` counts. It is
+    summed up in float32 at least.
 
     Args:
         loss_fn: Gives the mean loss, shape (), of its arguments' rows.
@@ -64,7 +67,8 @@ def grad_parts(
         weights: Called with a part's batch arguments, gives what its mean loss is a mean over, shape (): the number of
             tokens that are not padding. The number of rows, where it is left out.
         units: Called likewise, gives the part's units, shape (). The number of rows, where it is left out.
-        whole: Whether a step that is not measured takes the batch in one piece. Where it is left out, with "vmap".
+        whole: Whether a step that is not measured takes the batch in one piece, as `jax.value_and_grad` does. Where it
+            is left out, with "vmap".
         axis_name: Of the devices, inside `shard_map` or `pmap`: their parts are parts of one batch, one a device is
             enough, and the gradient is that of all. Parameters are the same on all devices.
         mask: Which parameters count, as optax.masked takes it; those that are not trained should not.
@@ -77,7 +81,7 @@ def grad_parts(
     Raises:
         ValueError: Naming the option that is wrong; that of the batch, when the function is traced.
     """
-    if parts != "examples" and not (isinstance(parts, int) and parts >= 1):
+    if parts != "examples" and not (isinstance(parts, Integral) and int(parts) >= 1):
         raise ValueError(f"parts={parts!r}: must be a whole number from 1, or 'examples'")
     if by not in {"scan", "vmap"}:
         raise ValueError(f"by={by!r}: must be 'scan' or 'vmap'")
@@ -113,8 +117,8 @@ class _Sums(NamedTuple):
 
     gradient: Tree
     signed: Tree | None
-    small: jax.Array
-    metric: jax.Array
+    small: jax.Array | None
+    metric: jax.Array | None
     counts: Counts
     loss: jax.Array
     aux: Tree
@@ -137,30 +141,46 @@ class _Work:
 
     def run(self, parts: int | Literal["examples"], by: str, has_aux: bool) -> tuple[Any, Tree, PartSums]:
         batch = tuple(self.args[number] for number in self.batch_argnums)
-        rows = _rows(batch)
+        rows = _rows(dict(zip(self.batch_argnums, batch, strict=True)))
         size = 1 if parts == "examples" else -(-rows // min(parts, rows))
         full, tail = divmod(rows, size)
         with_hessian = self.measure is not None and self.measure.hessian_key is not None
-        if with_hessian and tail == 0:
+        if with_hessian and tail == 0 and full > 1:
             # The last part's draws are for the Hessian alone.
             full, tail = full - 1, size
-        if with_hessian and (full < 2 or self.axis_name is not None):
-            raise ValueError("hessian_every: needs three parts or more, on one device; leave it out")
-        head = jax.tree.map(lambda x: x[: full * size].reshape(full, size, *x.shape[1:]), batch)
+        if with_hessian and (full + (tail > 0)) * self._devices() < 3:
+            raise ValueError("hessian_every: needs three parts or more, those of all devices together; leave it out")
         if has_aux:
             self._check_aux(jax.tree.map(lambda x: x[:size], batch), batch)
         params, state = self._varying(self.target.params), self._varying(self.target.state)
+        if size == rows and self.measure is None and self.axis_name is None:
+            return self._as_it_is(params, state, batch, has_aux)
+        head = jax.tree.map(lambda x: x[: full * size].reshape(full, size, *x.shape[1:]), batch)
+        last = jax.tree.map(lambda x: x[full * size :], batch)
         signs = self._signs(full) if with_hessian else None
-        sums, state = (self._mapped if by == "vmap" else self._scanned)(params, state, head, signs, full, size)
+        sums, after = (self._mapped if by == "vmap" else self._scanned)(params, state, head, signs, full, size)
         hessian = None
+        if with_hessian and tail > 0:
+            hessian = self._hessian(params, after, last, full, sums, weight=self._scalar(self.weights, last, tail))
+        elif with_hessian:
+            # Of devices that have one part each, every second one's draws are for the Hessian.
+            gives = jax.lax.axis_index(self.axis_name) % 2 == 0
+            directions = jax.tree.map(lambda x: jnp.where(gives, x, 0), sums)
+            weight = jnp.where(gives, 0, sums.counts.weight)
+            hessian = self._hessian(params, state, batch, 0, directions, weight=weight)
         if tail > 0:
-            last = jax.tree.map(lambda x: x[full * size :], batch)
-            if with_hessian:
-                hessian = (sums.counts, self._hessian_forms(params, state, last, full, sums))
-            one, state = self._part(params, state, tail, last, jnp.asarray(full), None)
+            one, after = self._part(params, after, tail, last, jnp.asarray(full), None)
             sums = jax.tree.map(jnp.add, sums._replace(signed=None), one)
-        self.target.put_back(state)
-        return self._ended(sums, hessian, full + (tail > 0), has_aux)
+        self.target.put_back(after)
+        return self._ended(sums, hessian, has_aux)
+
+    def _as_it_is(self, params: Tree, state: Tree, batch: tuple[Any, ...], has_aux: bool) -> tuple[Any, Tree, PartSums]:
+        """The batch in one piece, and no arithmetic but that of `jax.value_and_grad`."""
+        args = self._part_args(batch, jnp.asarray(0))
+        (loss, (aux, after)), gradient = jax.value_and_grad(self.target.loss, has_aux=True)(params, state, args)
+        self.target.put_back(after)
+        loss, aux = widened(loss), jax.tree.map(widened, aux)
+        return ((loss, aux) if has_aux else loss), gradient, PartSums.not_measured()
 
     def _scanned(
         self, params: Tree, state: Tree, head: Tree, signs: jax.Array | None, full: int, size: int
@@ -196,76 +216,79 @@ class _Work:
         args = self._part_args(batch, number)
         (loss, (aux, state)), gradient = jax.value_and_grad(self.target.loss, has_aux=True)(params, state, args)
         weight = self._scalar(self.weights, batch, size)
-
-        # The mean loss of a part without a token is 0/0.
-        def of_weight(x: jax.Array) -> jax.Array:
-            return jnp.where(weight == 0, 0, x * weight)
-
-        weighted = jax.tree.map(lambda x: of_weight(widened(x)), gradient)
+        weighted = jax.tree.map(lambda x: _times(widened(x), weight), gradient)
         leaves = named_leaves(weighted, self.mask)
         measured = self.measure is not None
         sums = _Sums(
             gradient=weighted,
             signed=None if sign is None else jax.tree.map(lambda x: x * sign, weighted),
-            small=squares_of(list(leaves.values())) if measured else jnp.zeros(len(leaves)),
-            metric=jnp.zeros(()) if self.metric is None or not measured else self._form(leaves),
+            small=squares_of(list(leaves.values())) if measured else None,
+            metric=self._form(leaves) if measured and self.metric is not None else None,
             counts=Counts.of(self._scalar(self.units, batch, size), weight),
-            loss=of_weight(widened(loss)),
-            aux=jax.tree.map(of_weight, aux),
+            loss=_times(widened(loss), weight),
+            aux=jax.tree.map(lambda x: _times(widened(x), weight), aux),
         )
         return self._varying(sums), state
 
     def _ended(
-        self, sums: _Sums, hessian: tuple[Counts, jax.Array] | None, parts: int, has_aux: bool
+        self, sums: _Sums, hessian: tuple[Counts, jax.Array] | None, has_aux: bool
     ) -> tuple[Any, Tree, PartSums]:
-        if self.axis_name is not None:
-            sums = jax.tree.map(lambda x: jax.lax.psum(x, self.axis_name), sums)  # type: ignore[no-untyped-call]
+        sums = self._over_devices(sums)
         weight = sums.counts.weight
         mean = jax.tree.map(lambda x: x / weight, sums.gradient)
         gradient = jax.tree.map(lambda x, p: x.astype(p.dtype), mean, self.target.params)
         loss, aux = sums.loss / weight, jax.tree.map(lambda x: x / weight, sums.aux)
-        leaves = named_leaves(mean, self.mask)
-        numbers = PartSums.nothing(tuple(leaves))
-        if self.measure is not None:
+        numbers = PartSums.not_measured()
+        if sums.small is not None:
+            leaves = named_leaves(mean, self.mask)
             square = jnp.square(weight)
-            metric = numbers.metric
-            if self.metric is not None:
-                metric = jnp.stack([sums.metric, self._form(leaves) * square])
             numbers = dataclasses.replace(
-                numbers,
+                PartSums.nothing(tuple(leaves)),
                 counts=sums.counts,
                 small=sums.small,
                 big=squares_of(list(leaves.values())) * square,
                 loss=loss,
-                metric=metric,
-                hessian=numbers.hessian if hessian is None else hessian,
                 batch_norm=self.target.batch_norm,
             )
+            if sums.metric is not None:
+                metric = jnp.stack([sums.metric, self._form(leaves) * square])
+                numbers = dataclasses.replace(numbers, metric=metric)
+            if hessian is not None:
+                numbers = dataclasses.replace(numbers, hessian=hessian)
         return ((loss, aux) if has_aux else loss), gradient, numbers
 
-    def _hessian_forms(self, params: Tree, state: Tree, last: tuple[Any, ...], number: int, sums: _Sums) -> jax.Array:
-        """vᵀHv of the parts' sum under random signs and of their sum, H of the last part: two products H·v."""
-        args = self._part_args(last, jnp.asarray(number))
-        slope = jax.grad(lambda p: self.target.loss(p, state, args)[0])
+    def _hessian(
+        self, params: Tree, state: Tree, part: tuple[Any, ...], number: int, sums: _Sums, weight: jax.Array
+    ) -> tuple[Counts, jax.Array]:
+        """Counts of parts, and the forms vᵀHv of their sum under random signs and of their sum.
 
-        def form(vector: Tree) -> jax.Array:
-            counted = _only(vector, self.mask)
-            direction = jax.tree.map(lambda v, p: v.astype(p.dtype), counted, params)
-            product = jax.jvp(slope, (params,), (direction,))[1]
-            pairs = zip(jax.tree.leaves(counted), jax.tree.leaves(product), strict=True)
-            return jnp.stack([(v * widened(hv)).sum() for v, hv in pairs]).sum()
+        H is that of the mean loss over each device's `part`, weighted; the sums are of parts with other draws.
+        """
+        counts, signed, total = self._over_devices((sums.counts, sums.signed, sums.gradient))
+        args = self._part_args(part, jnp.asarray(number))
 
-        return jnp.stack([form(sums.signed), form(sums.gradient)])
+        def of_part(vector: Tree) -> jax.Array:
+            counted = self._varying(_only(vector, self.mask))
+            return hessian_form(lambda p: self.target.loss(p, state, args)[0], params, counted)
+
+        forms = _times(jnp.stack([of_part(signed), of_part(total)]), weight)
+        return counts, self._over_devices(forms) / self._over_devices(weight)
+
+    def _devices(self) -> int:
+        return 1 if self.axis_name is None else jax.lax.axis_size(self.axis_name)
+
+    def _over_devices(self, tree: Tree) -> Tree:
+        """The sum over all devices."""
+        if self.axis_name is None:
+            return tree
+        return jax.tree.map(lambda x: jax.lax.psum(x, self.axis_name), tree)  # type: ignore[no-untyped-call]
 
     def _part_args(self, batch: tuple[Any, ...], number: jax.Array) -> list[Any]:
         args = list(self.args)
         for place, value in zip(self.batch_argnums, batch, strict=True):
             args[place] = value
         for place in self.key_argnums:
-            key = args[place]
-            if self.axis_name is not None:
-                key = jax.random.fold_in(key, jax.lax.axis_index(self.axis_name))
-            args[place] = jax.random.fold_in(key, number)
+            args[place] = jax.random.fold_in(self._of_device(args[place]), number)
         return args
 
     def _scalar(self, function: Callable[..., Any] | None, batch: tuple[Any, ...], rows: int) -> jax.Array:
@@ -277,7 +300,11 @@ class _Work:
     def _signs(self, full: int) -> jax.Array:
         assert self.measure is not None
         assert self.measure.hessian_key is not None
-        return jax.random.rademacher(self.measure.hessian_key, (full,), jnp.float32)
+        return jax.random.rademacher(self._of_device(self.measure.hessian_key), (full,), jnp.float32)
+
+    def _of_device(self, key: jax.Array) -> jax.Array:
+        """A key of its own for each device."""
+        return key if self.axis_name is None else jax.random.fold_in(key, jax.lax.axis_index(self.axis_name))
 
     def _form(self, leaves: dict[str, jax.Array]) -> jax.Array:
         metric = named_leaves(self.metric)
@@ -314,14 +341,25 @@ class _Work:
         return jax.tree.map(of_each, tree)
 
 
-def _rows(batch: tuple[Any, ...]) -> int:
-    leaves = jax.tree.leaves(batch)
-    counts = {jnp.shape(leaf)[0] if jnp.ndim(leaf) > 0 else 0 for leaf in leaves}
+def _rows(batch: dict[int, Any]) -> int:
+    """How many rows the arguments of these numbers have."""
+    rows = {
+        number: sorted({jnp.shape(leaf)[0] if jnp.ndim(leaf) > 0 else 0 for leaf in jax.tree.leaves(arg)})
+        for number, arg in batch.items()
+    }
+    counts = {count for of_arg in rows.values() for count in of_arg}
     if len(counts) != 1 or counts == {0}:
+        each = ", ".join(f"argument {number} {' and '.join(map(str, of_arg))}" for number, of_arg in rows.items())
         raise ValueError(
-            f"batch_argnums: arguments with {sorted(counts)} rows are no one batch; name those that have a row a draw"
+            f"batch_argnums: each argument of a batch has the same number of rows, a row a draw, and these have "
+            f"{each or 'no argument'}; name those that have"
         )
-    return int(counts.pop())
+    return counts.pop()
+
+
+def _times(value: jax.Array, weight: jax.Array) -> jax.Array:
+    """The product; 0 where the weight is, as the mean loss of a part without a token is 0/0."""
+    return jnp.where(weight == 0, 0, value * weight)
 
 
 def _first(head: Tree, signs: jax.Array | None) -> tuple[Tree, jax.Array, jax.Array | None]:

@@ -54,7 +54,8 @@ class Counts(NamedTuple):
 class PartSums:
     """What the squared norms of a step's parts say, with h_k = w_k·(mean gradient of part k).
 
-    A pytree of a few small arrays that `Watcher.record` takes. `parts` is 0 where nothing was measured.
+    A pytree of a few small arrays that `Watcher.record` takes. Of a step that is not measured it has `parts` = 0 alone:
+    each array that a program returns takes time, 17 of them 3 % of a step of 4 ms.
 
     Attributes:
         step: Number of the optimizer step, shape (), int32; -1 where the watcher counts.
@@ -83,17 +84,29 @@ class PartSums:
 
     @staticmethod
     def nothing(names: tuple[str, ...]) -> "PartSums":
-        """Of a step that is not measured."""
+        """Of no part."""
         zeros = Counts(*(jnp.zeros((), jnp.float32) for _ in Counts._fields))
         each, pair, unknown = (
             jnp.full(shape, value, jnp.float32) for shape, value in (((len(names),), 0), ((2,), jnp.nan), ((), jnp.nan))
         )
         return PartSums(jnp.full((), -1, jnp.int32), zeros, each, each, unknown, unknown, pair, (zeros, pair), names)
 
+    @staticmethod
+    def not_measured() -> "PartSums":
+        """In place of the sums of a step that is not measured."""
+        none: Tree = None
+        counts = Counts(jnp.zeros((), jnp.float32), none, none, none, none)
+        return PartSums(none, counts, none, none, none, none, none, none, names=())
+
     @property
     def parts(self) -> jax.Array:
         """K, shape ()."""
         return self.counts.parts
+
+    @property
+    def measured(self) -> bool:
+        """Whether the step was measured."""
+        return self.small is not None
 
 
 def named_leaves(tree: Tree, mask: Mask = None) -> dict[str, jax.Array]:

@@ -85,13 +85,11 @@ class Watcher(Watched):
         step, self._step = self._step, self._step + 1
         measured = self._measure is not None
         try:
-            choosing = self._run.cadence.choosing
-            if (choosing or measured) and not self._run.off:
-                sums = _sums_in(source)
+            if not self._run.off:
                 if measured:
-                    self._readings.append(_Reading(step, time.time() * 1000, sums, learning_rate))
-                if choosing:
-                    sums.loss.block_until_ready()
+                    self._readings.append(_Reading(step, time.time() * 1000, _sums_in(source), learning_rate))
+                if self._run.cadence.choosing:
+                    jax.block_until_ready(_arrays_in(source))  # type: ignore[no-untyped-call]
             self._read_ready()
         except Exception as error:
             self._run.failed(self._step, error)
@@ -160,13 +158,17 @@ class Watcher(Watched):
         )
 
 
+def _arrays_in(source: Tree) -> Tree:
+    """The pytree in what a step returned, which may be an `nnx.Optimizer` or a `TrainState`."""
+    return getattr(source, "opt_state", source)
+
+
 def _sums_in(source: Tree) -> PartSums:
     """The sums in what a step returned, as arrays of their own: a state may be donated to the next step."""
     if isinstance(source, PartSums):
         sums = source
     else:
-        state = getattr(source, "opt_state", source)
-        leaves = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, PartSums))
+        leaves = jax.tree.leaves(_arrays_in(source), is_leaf=lambda node: isinstance(node, PartSums))
         found = next((leaf for leaf in leaves if isinstance(leaf, PartSums)), None)
         if found is None:
             raise TypeError("record was given no PartSums, and no state of noisescale.optax.tap or multi_steps")
