@@ -32,7 +32,7 @@ import transformers_training
 from collector_double import RecordingCollector
 from noisescale.wire import Measurement
 from test_batch_size_control import answered
-from test_quadratic_forms import flat, form, hessian, signed_forms, small_network
+from test_quadratic_forms import Noisy, flat, form, hessian, signed_forms, small_network
 from training import FLOAT32, Batch, Loss, batches, cross_entropy, micro_gradients, network, squares_of
 
 RANKS = 2
@@ -294,6 +294,33 @@ def hessian_of_each_process(once: bool, sync_all: bool = False, **options: objec
         assert measurement["small"]["count"] == 6
 
 
+def the_hessian_leaves_the_training_as_it_is() -> None:
+    """Dropout, and running means, which DDP hands to the other processes in a forward pass of its own."""
+    rank = distributed.get_rank()
+    models = [DistributedDataParallel(Noisy(), find_unused_parameters=True) for _ in range(2)]
+    for model, every in zip(models, [1, None], strict=True):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+        watcher = noisescale.watch(model, optimizer, every=1, hessian_every=every, sink=lambda _: None)
+        torch.manual_seed(rank)
+        for step in range(4):
+            (batch,) = batches([24], 10 * step + rank)
+            watcher.backward(lambda x, y, model=model: cross_entropy(model, (x, y)), batch, chunks=3)
+            optimizer.step()
+            optimizer.zero_grad()
+        watcher.close()
+        assert "hessian-failed" not in watcher.counts
+        assert (watcher.last is not None and "hessian" in watcher.last) == (rank == 0 and every == 1)
+    for one, other in zip(models[0].state_dict().values(), models[1].state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+
+
+def the_hessian_of_sharded_parameters() -> None:
+    model = sharded(network())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    with pytest.raises(ValueError, match="hessian_every=5: leave it out where parameters are sharded"):
+        noisescale.watch(model, optimizer, micro_batch=8, hessian_every=5, sink=lambda _: None)
+
+
 def cadence_is_agreed_on() -> None:
     rank = distributed.get_rank()
     model = DistributedDataParallel(network())
@@ -539,6 +566,8 @@ CASES: dict[str, Callable[[], object]] = {
     "DDP, the Hessian between parts that are reduced each": partial(
         hessian_of_each_process, once=False, sync_all=True, gradient_as_bucket_view=True
     ),
+    "DDP, the training beside the Hessian": the_hessian_leaves_the_training_as_it_is,
+    "FSDP2, the Hessian": the_hessian_of_sharded_parameters,
     "DDP, one batch in chunks": partial(one_batch, per_example=False),
     "DDP, one batch in chunks of a static graph": partial(one_batch, per_example=False, static_graph=True),
     "DDP, one batch that not each process can split": partial(one_batch, per_example=False, rows=(8, 5)),

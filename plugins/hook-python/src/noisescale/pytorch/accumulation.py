@@ -1,6 +1,5 @@
 """Sees the micro gradients of one optimizer step as they are accumulated."""
 
-import random
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -8,6 +7,7 @@ import torch
 from torch import nn
 from torch.autograd import Variable
 
+from noisescale.pytorch.directions import Directions, SignedSums
 from noisescale.pytorch.processes import Processes, local, piece_of
 from noisescale.pytorch.quadratic_forms import AdamMetric
 from noisescale.pytorch.squares import ChunkSquares
@@ -33,22 +33,6 @@ class Squares(NamedTuple):
     metric: torch.Tensor | None
 
 
-class Directions(NamedTuple):
-    """Gradients of the parts that this process has accumulated in a step so far, as they were before any reduction.
-
-    Attributes:
-        parts: n, how many they are.
-        parameters: Those that have a gradient.
-        signed: Σ ε_k h_k with random signs ε_k, in the parameters' shapes.
-        total: Σ h_k, likewise.
-    """
-
-    parts: int
-    parameters: list[torch.Tensor]
-    signed: list[torch.Tensor]
-    total: list[torch.Tensor]
-
-
 class PartsChangedError(Exception):
     """The step had another number of backward passes than the one before it."""
 
@@ -56,7 +40,7 @@ class PartsChangedError(Exception):
 class _Slot:
     """What is known of one parameter in the current step."""
 
-    __slots__ = ("count", "gradient", "handles", "hooked", "index", "parameter", "pending", "signed", "total", "uneven")
+    __slots__ = ("count", "handles", "hooked", "index", "parameter", "pending", "uneven")
 
     def __init__(self, parameter: nn.Parameter, index: int) -> None:
         self.parameter = parameter
@@ -64,9 +48,6 @@ class _Slot:
         self.hooked: torch.Tensor | None = None
         self.handles: list[torch.utils.hooks.RemovableHandle] = []
         self.pending = False
-        self.gradient: torch.Tensor | None = None
-        self.signed: torch.Tensor | None = None
-        self.total: torch.Tensor | None = None
         self.count = 0
         # A parameter that some parts do not use has its last accumulation before the last part.
         self.uneven = False
@@ -123,8 +104,8 @@ class Accumulation:
             restarted: Told that a new accumulation began without an optimizer step, with the parts that were given up.
         """
         self.active = False
-        self.signs: random.Random | None = None
-        self._step_signs: list[int] = []
+        # Several processes may reduce gradients part by part: `.grad` holds those of the others too then.
+        self.signed_sums = SignedSums(totals=processes is not None)
         self._metric = metric
         self._metric_known = True
         self._given = parts
@@ -204,10 +185,9 @@ class Accumulation:
         self._reading_queued = False
         self._takes_small = True
         self._metric_known = True
-        self._step_signs = []
+        self.signed_sums.clear()
         for slot in self._slots:
             slot.pending = False
-            slot.gradient = slot.signed = slot.total = None
             slot.count = 0
 
     def expects(self, more: int, *, small: bool = True) -> None:
@@ -226,19 +206,19 @@ class Accumulation:
         return [slot.parameter for slot in self._slots if slot.count > 0]
 
     def directions(self) -> Directions | None:
-        """Gradients of the parts so far, where `signs` was set when they began.
+        """Gradients of the parts so far, where signs were set when they began.
 
         Returns:
             None if they are fewer than two, or some parameter has no gradient of some of them.
         """
         parts = self._parts_so_far()
         used = [slot for slot in self._slots if slot.count > 0]
-        signed = [slot.signed for slot in used if slot.signed is not None]
-        sums = [slot.parameter.grad if self._processes is None else slot.total for slot in used]
-        total = [own.to_dense() for own in sums if own is not None]
-        if parts < 2 or any(slot.count != parts for slot in used) or not len(used) == len(signed) == len(total):
+        found = [self.signed_sums.sums(slot.index, slot.parameter.grad) for slot in used]
+        sums = [pair for pair in found if pair is not None]
+        if parts < 2 or len(sums) < len(used) or any(slot.count != parts for slot in used):
             return None
-        return Directions(parts, [slot.parameter for slot in used], signed, total)
+        signed, total = zip(*sums, strict=True)
+        return Directions(parts, [slot.parameter for slot in used], list(signed), list(total))
 
     def _parts_so_far(self) -> int:
         return max((slot.count for slot in self._slots), default=0)
@@ -316,8 +296,7 @@ class Accumulation:
                     self._begin(gradient.device)
                 if self._takes_small:
                     self._put_small(slot, gradient)
-                if self.signs is not None:
-                    slot.gradient = gradient.detach()
+                self.signed_sums.see(slot.index, gradient)
                 slot.pending = True
             except Exception:
                 self._failed()
@@ -331,8 +310,8 @@ class Accumulation:
                 return
             try:
                 slot.pending = False
+                self.signed_sums.commit(slot.index, slot.count)
                 slot.count += 1
-                self._add_signed(slot)
                 if self._processes is not None:
                     self._read_after_reduction(slot.count)
                 elif self._expected is None or slot.uneven or slot.count == self._expected:
@@ -362,18 +341,6 @@ class Accumulation:
             self._metric_known = False
         else:
             squares.put(row, slot.index, piece_of(gradient.detach().to_dense(), slot.parameter) * root)
-
-    def _add_signed(self, slot: _Slot) -> None:
-        gradient, slot.gradient = slot.gradient, None
-        if gradient is None or self.signs is None:
-            return
-        while len(self._step_signs) < slot.count:
-            self._step_signs.append(self.signs.choice((-1, 1)))
-        sign = self._step_signs[slot.count - 1]
-        slot.signed = _added(slot.signed, gradient, sign)
-        if self._processes is not None:
-            # `.grad` holds what other processes have added to it too, where each backward pass is reduced.
-            slot.total = _added(slot.total, gradient, 1)
 
     def _read_after_reduction(self, parts: int) -> None:
         if self._reading_queued or (self._expected is not None and parts < self._expected):
@@ -410,7 +377,3 @@ class Accumulation:
         # Zeroed in place: seen only where more parts come than a step has, after one that was not finite.
         too_many = self._expected is not None and slot.count >= self._expected
         return too_many and not self._big.finite(slot.index)
-
-
-def _added(total: torch.Tensor | None, gradient: torch.Tensor, sign: int) -> torch.Tensor:
-    return gradient.to_dense() * sign if total is None else total.add_(gradient, alpha=sign)

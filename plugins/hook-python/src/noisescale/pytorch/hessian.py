@@ -1,7 +1,7 @@
 """B_noise: on which steps it is measured, and what was measured."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -59,22 +59,30 @@ class HessianSteps:
         due = self._every is not None and step >= self._next and self._accumulation.active
         if due and self._every is not None:
             self._next = step + self._every
-        self._accumulation.signs = self._signs if due else None
+        self._accumulation.signed_sums.signs = self._signs if due else None
 
     @property
     def due(self) -> bool:
         """Whether it is measured in the step under way."""
-        return self._accumulation.signs is not None and self._accumulation.active
+        return self._accumulation.signed_sums.signs is not None and self._accumulation.active
 
-    def multiply(self, loss: Callable[[], torch.Tensor], step: int) -> None:
-        """Multiplies the parts so far with the second derivative of a loss, shape (); never raises."""
+    def multiply(self, loss_fn: Callable[..., torch.Tensor], batch: Sequence[torch.Tensor], step: int) -> None:
+        """Multiplies the parts so far with the second derivative of a loss; never raises.
+
+        Args:
+            loss_fn: Gives the mean loss, shape (), of the examples in its arguments.
+            batch: Its arguments.
+            step: Number of the step.
+        """
         directions = self._accumulation.directions()
         if directions is None:
             return
         self._accumulation.active = False
         try:
             with left_as_it_was(self._model), not_reduced(self._model):
-                forms = hessian_forms(loss, directions.parameters, [directions.signed, directions.total])
+                forms = hessian_forms(
+                    lambda: loss_fn(*batch), directions.parameters, [directions.signed, directions.total]
+                )
             self.forms = (directions.parts, forms)
         except Exception:
             self._give_up(step)

@@ -1,12 +1,14 @@
 """The numbers of one step, from the device."""
 
 import math
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 
 from noisescale.exchange import RankSums
+from noisescale.measured_run import MeasuredRun
 from noisescale.parts import PartSums, sum_parts
 from noisescale.pytorch.accumulation import Squares
 
@@ -44,7 +46,38 @@ class Reading(NamedTuple):
     learning_rate: float
 
 
-def read(reading: Reading) -> RankSums:
+class Readings:
+    """The steps whose numbers are still on the device: a measured step later there is no wait for them."""
+
+    def __init__(self, run: MeasuredRun, failed: Callable[[], None]) -> None:
+        """Begins with none.
+
+        Args:
+            run: Takes their numbers.
+            failed: Told of an exception.
+        """
+        self._run = run
+        self._failed = failed
+        self._waiting: deque[Reading] = deque()
+
+    def add(self, reading: Reading) -> None:
+        """Takes a step that has ended, and the numbers of those before it."""
+        self.take_all()
+        self._waiting.append(reading)
+        if reading.squares.big.device.type == "cpu":
+            self.take_all()
+
+    def take_all(self) -> None:
+        """Takes the numbers off the device, which waits for it."""
+        while self._waiting:
+            reading = self._waiting.popleft()
+            try:
+                self._run.pass_on(_read(reading))
+            except Exception:
+                self._failed()
+
+
+def _read(reading: Reading) -> RankSums:
     """Takes a step's numbers off the device, which waits for them."""
     scale = 1.0 if reading.scale is None else float(reading.scale) ** 2
     small, big = (

@@ -1,9 +1,7 @@
 """Takes a measurement from every step that an optimizer ends."""
 
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 
 import torch
 from torch import nn
@@ -14,15 +12,14 @@ from noisescale.exchange import Exchange, RankSums
 from noisescale.measured_run import MeasuredRun
 from noisescale.options import check_count
 from noisescale.pytorch.accumulation import Accumulation, PartsChangedError
-from noisescale.pytorch.data_parallel import reduced_later
-from noisescale.pytorch.draws import labels_of_rows, parts_of_batch, sizes_differ
 from noisescale.pytorch.example_parts import ExampleParts
 from noisescale.pytorch.hessian import HessianSteps
 from noisescale.pytorch.layers import grouped_by_layer
+from noisescale.pytorch.one_batch import OneBatch
 from noisescale.pytorch.per_example import NotCoveredError
 from noisescale.pytorch.processes import Processes
 from noisescale.pytorch.quadratic_forms import AdamMetric
-from noisescale.pytorch.readings import Part, Reading, count, read
+from noisescale.pytorch.readings import Part, Reading, Readings, count
 from noisescale.pytorch.uncompiled import uncompiled
 from noisescale.recommendations import Recommendations
 from noisescale.report import EventCode, Report
@@ -78,17 +75,25 @@ class Watcher(Watched):
         if exchange is not None:
             # Other processes wait for its last numbers.
             self._read_at_exit()
-        self._model = model
         self._optimizer = optimizer
         self._micro_batch = micro_batch
         self._scaler = scaler
         self._given: list[Part] = []
-        self._readings: deque[Reading] = deque()
+        self._readings = Readings(run, self._failed)
         self._accumulation = Accumulation(
             model, parameters, len(names), parts, processes, metric, self._failed, self._restarted
         )
         self._examples = ExampleParts(model, parameters, len(names), self._accumulation, run, self._failed)
         self._hessian = HessianSteps(model, self._accumulation, run, processes, hessian_every, first_step)
+        self._one_batch = OneBatch(
+            model,
+            self._accumulation,
+            self._examples,
+            self._hessian,
+            run,
+            self._scaled,
+            lambda part: self._given.append(part),
+        )
         self._handle = optimizer.register_step_post_hook(self._stepped)
         run.off = not (enabled and self._possible(model))
         self._measure_next()
@@ -156,32 +161,9 @@ class Watcher(Watched):
             loss = loss_fn(*batch)
             self._scaled(loss).backward()
             return loss.detach()
-        rows = len(batch[0])
-        if groups is not None and per_example:
-            raise ValueError("per_example takes every row as a draw of its own: leave it out where groups are given")
-        if per_example and self._accumulation.signs is None and self._examples.cover(rows, self._step):
-
-            def forward() -> tuple[torch.Tensor, torch.Tensor]:
-                loss = loss_fn(*batch)
-                return loss, self._scaled(loss)
-
-            return self._examples.backward(forward, rows, self._step)
-        labels = None if groups is None else labels_of_rows(groups, rows)
-        if labels is not None and sizes_differ(labels):
-            self._run.report.event(self._step, "warning", "groups-uneven")
-        parts = parts_of_batch(batch, chunks, labels)
-        self._accumulation.expects(len(parts))
-        total = torch.zeros(())
-        for number, part in enumerate(parts):
-            if number == len(parts) - 1:
-                self.hessian(loss_fn, part)
-            share = len(part[0]) / rows
-            with reduced_later(self._model) if number < len(parts) - 1 else nullcontext():
-                loss = loss_fn(*part)
-                self.part(len(part[0]), weight=share, loss=loss)
-                self._scaled(loss * share).backward()
-            total = total.to(loss.device) + loss.detach() * share
-        return total
+        return self._one_batch.backward(
+            loss_fn, batch, self._step, chunks=chunks, groups=groups, per_example=per_example
+        )
 
     def hessian(self, loss_fn: Callable[..., torch.Tensor], batch: Sequence[torch.Tensor]) -> None:
         """Multiplies the gradients of the parts so far with the Hessian of a loss, for B_noise; where it is due.
@@ -197,7 +179,7 @@ class Watcher(Watched):
             batch: Its arguments.
         """
         if self._hessian.due:
-            self._hessian.multiply(lambda: loss_fn(*batch), self._step)
+            self._hessian.multiply(loss_fn, batch, self._step)
 
     def detach(self) -> None:
         """Removes every hook; the training goes on unmeasured."""
@@ -265,9 +247,8 @@ class Watcher(Watched):
         if count(given) != squares.parts:
             self._left_out(step, "part-sizes")
             return
-        self._take_readings()
         device = squares.big.device
-        self._readings.append(
+        self._readings.add(
             Reading(
                 step,
                 time.time() * 1000,
@@ -278,24 +259,13 @@ class Watcher(Watched):
                 float(self._optimizer.param_groups[0]["lr"]),
             )
         )
-        if device.type == "cpu":
-            self._take_readings()
 
     def _left_out(self, step: int, code: EventCode) -> None:
-        self._take_readings()
+        self._readings.take_all()
         self._run.pass_on(RankSums(step, code))
 
-    def _take_readings(self) -> None:
-        """Takes the numbers of earlier steps off the device: a measured step later there is no wait for them."""
-        while self._readings:
-            reading = self._readings.popleft()
-            try:
-                self._run.pass_on(read(reading))
-            except Exception:
-                self._failed()
-
     def _read_all(self, deadline_seconds: float = 0.0) -> None:
-        self._take_readings()
+        self._readings.take_all()
         self._run.gather(deadline_seconds)
 
     def _restarted(self, given_up: int) -> None:
