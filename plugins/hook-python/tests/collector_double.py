@@ -11,7 +11,7 @@ from typing import Any
 class RecordingCollector:
     """Keeps what it is sent; `refuse` is the status it answers with instead. It has the trackers of `trackers`.
 
-    `answer` makes the snapshot of the last measurement, in place of `snapshot`.
+    `answer` makes the snapshot of the last measurement, in place of `snapshot`. `body` is sent in place of any answer.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -20,6 +20,7 @@ class RecordingCollector:
         self.trackers: list[str] = []
         self.snapshot: dict[str, Any] = {"b_simple": 7.0}
         self.answer: Callable[[Any], Any] | None = None
+        self.body: bytes | None = None
         self.heard = threading.Condition()
         outer = self
 
@@ -40,7 +41,7 @@ class RecordingCollector:
                     "snapshot": snapshot,
                 }
                 errors = [{"path": f"trackers.{body['trackers'].index(t)}.name", "message": "unknown"} for t in unknown]
-                data = json.dumps({"errors": errors} if unknown else result).encode()
+                data = outer.body or json.dumps({"errors": errors} if unknown else result).encode()
                 self.send_response(status)
                 self.send_header("content-length", str(len(data)))
                 self.end_headers()

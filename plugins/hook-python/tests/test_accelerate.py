@@ -1,5 +1,8 @@
 """`watch` on what Accelerate prepared."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 from accelerate import Accelerator
@@ -38,3 +41,13 @@ def test_accumulation_under_accelerate_gives_the_squares_of_brute_force() -> Non
         assert measurement["small"]["squared_norm"] == pytest.approx(3 * sum(small.values()), rel=FLOAT32)
         assert measurement["big"]["squared_norm"] == pytest.approx(sum(big.values()), rel=FLOAT32)
         assert (measurement["small"]["batch_size"], measurement["big"]["batch_size"]) == pytest.approx((8, 24))
+
+
+def test_the_optimizer_within_is_what_the_collector_is_told_of(tmp_path: Path) -> None:
+    accelerator = Accelerator(cpu=True)
+    inner = network()
+    model, optimizer = accelerator.prepare(inner, torch.optim.AdamW(inner.parameters()))
+    noisescale.watch(model, optimizer, micro_batch=8, sink=tmp_path / "m.ndjson").close()
+    AcceleratorState._reset_state(reset_partial_state=True)
+    (declared,) = (tmp_path / "m.ndjson").read_text().splitlines()
+    assert json.loads(declared)["run"]["optimizer"] == "adam"

@@ -1,6 +1,8 @@
 import json
 import os
 import socket
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -138,11 +140,93 @@ def test_a_path_becomes_ndjson_with_the_run_in_its_first_line(tmp_path: Path) ->
     assert second == measurement(0)
 
 
-def test_an_address_that_is_none_is_refused_with_what_to_write() -> None:
-    with pytest.raises(ValueError, match="must be an address such as"):
-        sink_of("ftp://somewhere", "r", {"project": "p"})
-    for address in ("localhost:7677", "127.0.0.1:7677/"):
-        with pytest.raises(ValueError, match="an address begins with http://"):
-            sink_of(address, "r", {"project": "p"})
-    with pytest.raises(TypeError, match="sink=7677: must be a collector's address, a path or a function"):
-        sink_of(7677, "r", {"project": "p"})  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    "body", [b"<html>", b"null", b"[1]", b"{}", b'{"accepted": 1, "rejected": null}', b'{"accep', b"\xff"]
+)
+def test_what_something_else_than_a_collector_answers_is_no_delivery(body: bytes, tmp_path: Path) -> None:
+    with RecordingCollector() as collector:
+        collector.body = body
+        delivery = Delivery(Collector(collector.url), "r", {"project": "p"}, Spool(tmp_path), flush_every_seconds=0.01)
+        delivery.record(measurement(0))
+        assert not delivery.flush(0.2)
+        collector.requests, collector.body = [], None
+        assert delivery.close()
+        assert collector.steps() == [0]
+
+
+def test_what_is_in_a_request_without_an_answer_is_left_in_the_spool_at_the_end(tmp_path: Path) -> None:
+    with RecordingCollector() as collector:
+        sink = sink_of(collector.url, "r", {"project": "p"}, tmp_path)
+        assert sink.flush()
+        answers = threading.Event()
+        collector.answer = lambda _: {"answered": answers.wait(20)}
+        sink.record(measurement(0))
+        assert not sink.close(0.2)
+        (left,) = tmp_path.iterdir()
+        lines = [json.loads(line) for line in left.read_text().splitlines()]
+        assert [line["measurement"]["step"] for line in lines if "measurement" in line] == [0]
+        answers.set()
+
+
+def test_a_disk_that_hangs_holds_up_no_measurement(tmp_path: Path) -> None:
+    address = f"http://127.0.0.1:{free_port()}"
+    delivery = Delivery(Collector(address), "r", {"project": "p"}, Spool(tmp_path), flush_every_seconds=0.01)
+    # Who opens it waits for a reader.
+    pipe = tmp_path / f"r.{delivery.attempt}.{os.getpid()}.ndjson"
+    os.mkfifo(pipe)
+    delivery.record(measurement(0))
+    assert not delivery.flush(0.3)
+    began = time.monotonic()
+    for step in range(1, 100):
+        delivery.record(measurement(step))
+    assert time.monotonic() - began < 1
+    with pipe.open():
+        pipe.unlink()
+    assert not delivery.close(0.2)
+    (left,) = tmp_path.iterdir()
+    assert [json.loads(line).get("measurement", {}).get("step") for line in left.open()] == [None, *range(100)]
+
+
+def test_where_measurements_wait_is_said_and_that_they_are_lost(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    sink = sink_of(f"http://127.0.0.1:{free_port()}", "r", {"project": "p"}, tmp_path / "file")
+    for step in range(3):
+        sink.record(measurement(step))
+    assert not sink.close(0.2)
+    first, last = (record.getMessage() for record in caplog.records)
+    assert f"measurements wait in memory, since {tmp_path}/file is full or cannot be written" in first
+    assert last.startswith("noisescale: 3 measurements of run r are lost, the collector does not answer and ")
+
+
+def test_a_spool_that_holds_rubbish_does_not_stop_the_delivery(tmp_path: Path) -> None:
+    (tmp_path / "r.5.99999999.ndjson").write_bytes(b'5\n[]\n\xff\xfe\0\n{"declaration": 1}\n{"measurement": 2}\n')
+    with RecordingCollector() as collector:
+        sink = sink_of(collector.url, "r", {"project": "p"}, tmp_path)
+        sink.record(measurement(0))
+        assert sink.close()
+        assert collector.steps() == [0]
+
+
+def test_a_hundred_thousand_measurements_keep_to_the_queue_and_what_is_left_of_them_is_even(tmp_path: Path) -> None:
+    with RecordingCollector() as collector:
+        delivery = Delivery(Collector(collector.url), "r", {"project": "p"}, Spool(tmp_path), flush_every_seconds=60)
+        for step in range(100_000):
+            delivery.record(measurement(step))
+        assert delivery.close(20)
+        steps = collector.steps()
+        assert steps == list(range(0, 100_000, 16))
+        ((_, _, body),) = [request for request in collector.requests if request[1].endswith("/events")]
+        assert sum(event["count"] for event in body["events"]) == delivery.dropped == 100_000 - len(steps)
+
+
+def test_a_refusal_is_told_in_the_collectors_words(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with RecordingCollector() as collector:
+        detail = "the declaration is not understood: batch_min: must not be above batch_max"
+        problem = {"title": "Not understood", "status": 400, "detail": detail}
+        collector.refuse, collector.body = 400, json.dumps(problem).encode()
+        sink = sink_of(collector.url, "r", {"project": "p"}, tmp_path)
+        assert not sink.close()
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert said == f"noisescale sends nothing more for run r: PUT {collector.url}/v1/runs/r answered 400: {detail}"

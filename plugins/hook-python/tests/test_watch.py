@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 import torch
@@ -399,21 +398,6 @@ def test_one_batch_is_split_on_measured_steps_and_trains_as_whole() -> None:
     for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
         # Float32 sums in another order, three steps of them.
         assert torch.allclose(one, other, atol=1e-6)
-
-
-def test_a_wrong_option_is_named(tmp_path: Path) -> None:
-    model = network()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with pytest.raises(ValueError, match="micro_batch=0"):
-        noisescale.watch(model, optimizer, micro_batch=0, sink=tmp_path / "m.ndjson")
-    with pytest.raises(ValueError, match="run='a b'"):
-        noisescale.watch(model, optimizer, micro_batch=1, run="a b", sink=tmp_path / "m.ndjson")
-    wrong = {"micro_batch": "32", "every": 1.5, "parts": 1, "hessian_every": 0, "unit": "row"}
-    for option, value in wrong.items():
-        with pytest.raises(ValueError, match=f"{option}={value!r}: must be "):
-            noisescale.watch(model, optimizer, sink=tmp_path / "m.ndjson", **{option: value})  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="moves no parameter of this model"):
-        noisescale.watch(network(), optimizer, micro_batch=1, sink=tmp_path / "m.ndjson")
 
 
 def test_a_batch_that_cannot_be_split_is_refused_and_an_empty_one_goes_on_unmeasured() -> None:

@@ -1,7 +1,6 @@
 """Delivers one run's records from a thread of its own; the training thread only appends to a bounded list."""
 
 import atexit
-import contextlib
 import logging
 import os
 import random
@@ -22,8 +21,11 @@ _LARGEST_REQUEST = 1000
 class Delivery:
     """Queue, thread and spool of one run. `record` and `event` return at once and never raise.
 
+    Neither a request nor the disk is waited for while the queue is locked.
+
     While the collector is away, records wait in the spool; where that is full, in memory. When `max_queue` measurements
-    wait, every second one is dropped: what is left is even over the outage, and unbiased.
+    wait, every second one is dropped, and from then on every second one that comes, until the queue is empty again:
+    what is left is even over the outage, and unbiased.
     """
 
     def __init__(
@@ -48,7 +50,12 @@ class Delivery:
         self._changed = threading.Condition()
         self._measurements: list[Measurement] = []
         self._events: list[RunEvent] = []
+        # On the way to the collector or to the disk.
+        self._under_way: Records | None = None
         self.attempt = next_attempt()
+        # Of so many measurements one is kept, counted from when the queue was thinned last.
+        self._kept_in = 1
+        self._since_thinned = 0
         self._sending = False
         self._urgent = False
         self._closed = False
@@ -68,22 +75,28 @@ class Delivery:
         if self._takes_nothing():
             return
         with self._changed:
+            self._since_thinned += 1
+            if self._since_thinned % self._kept_in != 0:
+                self._drop(measurement, 1)
+                return
             self._measurements.append({**measurement, "attempt": self.attempt})
             if len(self._measurements) > self._max_queue:
                 before = len(self._measurements)
                 self._measurements = self._measurements[::2]
-                lost = before - len(self._measurements)
-                self.dropped += lost
-                step = measurement["step"]
-                self._events.append(
-                    {
-                        "step": step,
-                        "time_ms": measurement["time_ms"],
-                        "kind": "dropped",
-                        "code": "queue-full",
-                        "count": lost,
-                    }
-                )
+                # The newest of an odd number stays: the next one to be kept is twice as far as before.
+                self._since_thinned = 0 if before % 2 == 1 else self._kept_in
+                self._kept_in *= 2
+                self._drop(measurement, before - len(self._measurements))
+
+    def _drop(self, at: Measurement, count: int) -> None:
+        self.dropped += count
+        said = self._events[-1] if self._events else None
+        if said is not None and said["code"] == "queue-full":
+            said["count"] = said.get("count", 1) + count
+        else:
+            self._events.append(
+                {"step": at["step"], "time_ms": at["time_ms"], "kind": "dropped", "code": "queue-full", "count": count}
+            )
 
     def event(self, event: RunEvent) -> None:
         """Takes an event; at most 1000 wait."""
@@ -127,12 +140,19 @@ class Delivery:
         atexit.unregister(self.close)
         self._thread.join(timeout=1.0)
         if not arrived and not self._refused:
-            with self._changed:
-                self._to_spool()
+            # Of a request that has no answer yet too: the collector takes a measurement once.
+            lost = self._to_spool()
+            if lost > 0:
+                _log.warning(
+                    "noisescale: %d measurements of run %s are lost, the collector does not answer and %s",
+                    lost,
+                    self._run,
+                    self._spool.full,
+                )
         return arrived
 
     def _all_arrived(self) -> bool:
-        waiting = self._measurements or self._events or self._sending or self._spooled
+        waiting = self._measurements or self._events or self._sending or self._spooled or self._under_way
         return self._declared and not waiting
 
     def _takes_nothing(self) -> bool:
@@ -173,10 +193,10 @@ class Delivery:
     def _away(self, error: CollectorAwayError) -> None:
         self._failures += 1
         self._declared = False
+        waiting = self._to_spool()
         if self._failures == 1:
-            _log.warning("noisescale: the collector does not answer, measurements wait on disk (%s)", error)
-        with self._changed:
-            self._to_spool()
+            place = "on disk" if waiting == 0 else f"in memory, since {self._spool.full}"
+            _log.warning("noisescale: the collector does not answer, measurements wait %s (%s)", place, error)
 
     def _send_all(self) -> None:
         if not self._declared:
@@ -184,21 +204,22 @@ class Delivery:
             self._declared = True
             self._send_spool()
             self._spooled = False
-        while True:
-            with self._changed:
+        while (records := self._next()) is not None:
+            self._send(records)
+            self._under_way = None
+
+    def _next(self) -> Records | None:
+        """Takes as much from the queue as one request holds; first what is under way still."""
+        with self._changed:
+            if self._under_way is None and (self._measurements or self._events):
                 measurements = self._measurements[:_LARGEST_REQUEST]
                 events = [] if len(self._measurements) > _LARGEST_REQUEST else self._events[:_LARGEST_REQUEST]
                 del self._measurements[: len(measurements)]
                 del self._events[: len(events)]
-            if not measurements and not events:
-                return
-            try:
-                self._send(Records(self._run, self.attempt, self._declaration, measurements, events))
-            except CollectorAwayError:
-                with self._changed:
-                    self._measurements[:0] = measurements
-                    self._events[:0] = events
-                raise
+                if not self._measurements:
+                    self._kept_in = 1
+                self._under_way = Records(self._run, self.attempt, self._declaration, measurements, events)
+            return self._under_way
 
     def _declare(self) -> None:
         """Declares the run, with the runs of trackers that were found as far as the collector has these trackers."""
@@ -207,7 +228,10 @@ class Delivery:
             try:
                 self._collector.declare(self._run, declaration)
             except CollectorRefusedError as error:
-                refused = [found for i, found in enumerate(self._found) if f'"trackers.{i}.' in str(error)]
+                fields = [field.split(".") for field in error.fields]
+                refused = [
+                    found for i, found in enumerate(self._found) if ["trackers", str(i)] in [f[:2] for f in fields]
+                ]
                 self._found = [found for found in self._found if refused and found not in refused]
                 _log.info("noisescale: the collector does not write to the run that was found: %s", error)
             else:
@@ -244,11 +268,19 @@ class Delivery:
         for start in range(0, len(records.events), _LARGEST_REQUEST):
             self._collector.events(records.run, records.attempt, records.events[start : start + _LARGEST_REQUEST])
 
-    def _to_spool(self) -> None:
-        if not self._measurements and not self._events:
-            return
-        waiting = Records(self._run, self.attempt, self._declaration, self._measurements, self._events)
-        with contextlib.suppress(OSError):
-            if self._spool.append(waiting):
-                self._measurements, self._events = [], []
+    def _to_spool(self) -> int:
+        """Writes to disk what waits.
+
+        Returns:
+            How many measurements could not be written, and wait in memory.
+        """
+        while (records := self._next()) is not None:
+            written = self._spool.append(records)
+            with self._changed:
+                self._under_way = None
+                if not written:
+                    self._measurements[:0] = records.measurements
+                    self._events[:0] = records.events
+                    return len(self._measurements)
                 self._spooled = True
+        return 0

@@ -10,13 +10,13 @@ from pathlib import Path
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
-def checked_identifier(option: str, value: str) -> str:
+def checked_identifier(option: str, value: object) -> str:
     """Returns `value` if it may name a run, project or group.
 
     Raises:
         ValueError: Naming the option, if it may not.
     """
-    if not _IDENTIFIER.fullmatch(value) or value in {".", ".."}:
+    if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value) or value in {".", ".."}:
         raise ValueError(f"{option}={value!r}: must be 1 to 128 characters of A-Z a-z 0-9 . _ -, and not . or ..")
     return value
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from noisescale.naming import checked_identifier, default_project, default_run
-from noisescale.options import check_unit
+from noisescale.options import OPTIMIZERS, check_choice, check_declaration, check_unit
 from noisescale.report import Report
 from noisescale.sinks import NoSink, Sink, sink_of
 from noisescale.user_runs import found_runs
@@ -53,10 +53,14 @@ def run_report(
         says: Whether it logs what it counts.
 
     Raises:
-        ValueError: Naming the option that is wrong.
+        TypeError, ValueError: Naming the option that is wrong.
     """
     check_unit(unit)
-    if follows and (callable(sink) or (sink is not None and "://" not in os.fspath(sink))):
+    check_choice("optimizer", optimizer, OPTIMIZERS)
+    check_declaration(declaration)
+    if not isinstance(spool_directory, str | os.PathLike | None):
+        raise TypeError(f"spool_directory={spool_directory!r}: must be a path")
+    if follows and (callable(sink) or (isinstance(sink, str | os.PathLike) and "://" not in os.fspath(sink))):
         raise ValueError("on_recommendation: needs a collector as sink, nothing else recommends anything")
     project = default_project() if project is None else checked_identifier("project", project)
     run = default_run(project) if run is None else checked_identifier("run", run)

@@ -49,8 +49,11 @@ class FileSink:
 
     def __init__(self, path: Path, run: str, declaration: RunDeclaration) -> None:
         self._process = os.getpid()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a", buffering=1)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a", buffering=1)
+        except OSError as error:
+            raise ValueError(f"sink={str(path)!r}: cannot be written: {error.strerror}") from error
         if self._file.tell() == 0:
             self._file.write(json.dumps({"run": {**declaration, "name": declaration.get("name", run)}}) + "\n")
 
@@ -140,16 +143,20 @@ def sink_of(
 
     Raises:
         TypeError: If `given` is none of these.
-        ValueError: If it, or `NOISESCALE_URL`, is an address that no collector can have.
+        ValueError: If it, or `NOISESCALE_URL`, is an address that no collector can have, or a path that cannot be
+            written.
     """
     if callable(given):
         return FunctionSink(given)
     if not isinstance(given, str | os.PathLike | None):
         raise TypeError(f"sink={given!r}: must be a collector's address, a path or a function")
+    if given == "":
+        raise ValueError("sink='': must be a collector's address, a path or a function")
     target = os.fspath(given) if given is not None else os.environ.get("NOISESCALE_URL") or DEFAULT_URL
     if isinstance(given, str) and _HOST_AND_PORT.fullmatch(given):
         raise ValueError(f"sink={given!r}: an address begins with http://, and a file of that name is ./{given}")
     if given is not None and "://" not in target:
         return FileSink(Path(target), run, declaration)
     spool = Spool(Path(spool_directory or ".noisescale/spool"))
-    return Delivery(Collector(target), run, declaration, spool, found=found, flush_every_seconds=flush_every_seconds)
+    collector = Collector(target, option="NOISESCALE_URL" if given is None else "sink")
+    return Delivery(collector, run, declaration, spool, found=found, flush_every_seconds=flush_every_seconds)

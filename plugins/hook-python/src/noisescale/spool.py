@@ -41,6 +41,11 @@ class Spool:
         self._directory = directory
         self._max_bytes = max_bytes
 
+    @property
+    def full(self) -> str:
+        """Why `append` may have added nothing."""
+        return f"{self._directory} is full or cannot be written"
+
     def append(self, records: Records) -> bool:
         """Adds to this process's file of the run.
 
@@ -52,14 +57,15 @@ class Spool:
             *(json.dumps({"measurement": measurement}) for measurement in records.measurements),
             *(json.dumps({"event": event}) for event in records.events),
         ]
-        text = "\n".join(lines) + "\n"
+        text = "\n".join(lines)
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             held = sum(path.stat().st_size for path in self._directory.glob("*.ndjson*"))
             if held + len(text) > self._max_bytes:
                 return False
             with (self._directory / f"{records.run}.{records.attempt}.{os.getpid()}.ndjson").open("a") as file:
-                file.write(text)
+                # What a full disk cut short stays on a line of its own.
+                file.write(f"\n{text}" if file.tell() > 0 else text)
         except OSError:
             return False
         return True
@@ -117,14 +123,16 @@ def _alive(process: int) -> bool:
 
 def _read(path: Path) -> Records | None:
     records: Records | None = None
-    with path.open() as file:
+    with path.open(errors="replace") as file:
         for line in file:
             try:
                 entry = json.loads(line)
             except ValueError:
                 # The last line of a process that was killed while it wrote.
                 continue
-            if "declaration" in entry:
+            if not isinstance(entry, dict):
+                continue
+            if {"run", "attempt", "declaration"} <= entry.keys():
                 records = records or Records(entry["run"], entry["attempt"], entry["declaration"], [], [])
             elif records is not None and "measurement" in entry:
                 records.measurements.append(entry["measurement"])

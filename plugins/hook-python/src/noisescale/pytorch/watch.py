@@ -3,14 +3,13 @@
 import os
 import weakref
 from collections.abc import Callable
-from numbers import Real
 from typing import Literal, TypedDict
 
 import torch
 from torch import distributed, nn
 
 from noisescale.batch_size_control import BatchSizeChange, BatchSizeLimits
-from noisescale.options import check_count, check_parts
+from noisescale.options import check_count, check_function, check_parts, check_size
 from noisescale.pytorch.processes import NotMeasuredError, processes_of
 from noisescale.pytorch.quadratic_forms import AdamMetric
 from noisescale.pytorch.watcher import Watcher
@@ -91,18 +90,24 @@ def watch(
         enabled: False, or `NOISESCALE_DISABLED=1`, measures and sends nothing.
 
     Raises:
-        ValueError: Naming the option that is wrong.
+        TypeError, ValueError: Naming the option that is wrong.
     """
-    if micro_batch is not None and not (isinstance(micro_batch, Real) and micro_batch > 0):
-        raise ValueError(f"micro_batch={micro_batch!r}: must be a number above 0")
+    _check_trained(model, optimizer)
+    check_size("micro_batch", micro_batch)
     check_count("every", every)
     check_parts("parts", parts)
     check_count("hessian_every", hessian_every)
+    check_count("first_step", first_step, 0)
+    check_function("on_recommendation", on_recommendation)
+    if not isinstance(batch_size_limits, BatchSizeLimits | None):
+        raise TypeError(f"batch_size_limits={batch_size_limits!r}: must be noisescale.BatchSizeLimits(…)")
+    if scaler is not None and not hasattr(scaler, "scale"):
+        raise TypeError(f"scaler={scaler!r}: must be the torch.amp.GradScaler of the training")
     if on_recommendation is not None and parts is not None:
         raise ValueError(f"parts={parts}: leave it out with on_recommendation, which changes the number of parts")
-    kind = _kind(optimizer)
     on = switched_on(enabled)
     optimizer = _innermost(optimizer)
+    kind = _kind(optimizer)
     processes, measured, first = None, on, True
     try:
         processes = processes_of(model)
@@ -155,6 +160,15 @@ def watch(
     )
     _watched[optimizer] = weakref.ref(watcher)
     return watcher
+
+
+def _check_trained(model: object, optimizer: object) -> None:
+    if isinstance(model, torch.optim.Optimizer) and isinstance(optimizer, nn.Module):
+        raise TypeError("watch(optimizer, model): the order is watch(model, optimizer)")
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model: is a {type(model).__name__}, must be the torch.nn.Module that is trained")
+    if not isinstance(optimizer, torch.optim.Optimizer) and not hasattr(optimizer, "optimizer"):
+        raise TypeError(f"optimizer: is a {type(optimizer).__name__}, must be a torch.optim.Optimizer")
 
 
 def _innermost(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
