@@ -124,6 +124,39 @@ def test_a_parameter_that_is_frozen_in_the_course_of_the_training_is_left_out_fr
     assert last["layers"]["2"] == pytest.approx(first["layers"]["2"], rel=FLOAT32)
 
 
+@pytest.mark.parametrize("change", ["unfrozen", "added", "replaced"])
+def test_parameters_that_the_optimizer_gets_in_the_course_of_the_training_are_seen_from_then_on(change: str) -> None:
+    model = network()
+    assert isinstance(model, nn.Sequential)
+    head = [*model[2].parameters()]
+    if change == "unfrozen":
+        model[0].requires_grad_(False)
+    optimizer = torch.optim.AdamW(head if change == "added" else model.parameters(), lr=0.01)
+    seen: list[Measurement] = []
+    watcher = noisescale.watch(
+        model, optimizer, micro_batch=8, every=2, layers=True, preconditioned=True, sink=seen.append
+    )
+    for step in range(6):
+        if step == 3:
+            model[0].requires_grad_(True)
+            if change == "added":
+                optimizer.add_param_group({"params": model[0].parameters(), "lr": 0.02})
+            if change == "replaced":
+                model[0] = nn.Linear(20, 300)
+                optimizer.param_groups[0]["params"] = [*model.parameters()]
+        parts = batches([8, 8], step)
+        small, big = brute_force(model, parts, [1 / 2] * 2)
+        for part in parts:
+            (cross_entropy(model, part) / 2).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if step == 4:
+            assert_equal_parts(seen[-1:], [(small, big)], 2)
+    watcher.close()
+    assert watcher.counts == {"run-ended": 1}
+    assert [measurement["step"] for measurement in seen] == [0, 2, 4]
+
+
 def test_a_part_of_weight_0_is_no_part_however_few_units_it_has() -> None:
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)

@@ -17,12 +17,12 @@ def grouped_by_layer(
 
     A layer is the module that holds the parameter; where that gives too many, a level of modules that does not.
     """
-    moved = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    moved = moved_by(optimizer)
     inner = model.module if isinstance(model, (DistributedDataParallel, nn.DataParallel)) else model
     watched = [
         (".".join(part for part in name.split(".") if part not in _WRAPPERS), parameter)
         for name, parameter in inner.named_parameters()
-        if parameter.requires_grad and id(parameter) in moved
+        if id(parameter) in moved
     ]
     if not watched:
         raise ValueError("optimizer: moves no parameter of this model that requires a gradient")
@@ -33,3 +33,9 @@ def grouped_by_layer(
         for layer, (_, parameter) in zip(named, watched, strict=True)
     ]
     return list(numbers), grouped
+
+
+def moved_by(optimizer: torch.optim.Optimizer) -> set[int]:
+    """Ids of the parameters that an optimizer moves: those of its groups that require a gradient."""
+    held = (parameter for group in optimizer.param_groups for parameter in group["params"])
+    return {id(parameter) for parameter in held if parameter.requires_grad}

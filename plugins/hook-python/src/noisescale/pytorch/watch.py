@@ -67,7 +67,7 @@ def watch(
     """Measures a loop that runs K ≥ 2 backward passes a step, and changes nothing in it.
 
     Args:
-        model: Its parameters are hooked; call this again after replacing or copying it.
+        model: Its parameters are hooked; call this again after copying it.
         optimizer: Its `step` ends an accumulation. A watcher that it had is closed.
         micro_batch: Units of one backward pass; `watcher.part` says so where they differ, and where this is left out.
         run: Name of the run; `NOISESCALE_RUN`, else the project with the time.
@@ -154,7 +154,7 @@ def watch(
         scaler=scaler,
         hessian_every=hessian_every,
         recommendations=recommendations,
-        metric=AdamMetric(optimizer) if preconditioned else None,
+        preconditioned=preconditioned,
         own_log=OwnLog() if user_runs and first else None,
         enabled=measured,
     )

@@ -14,7 +14,7 @@ from noisescale.options import check_count
 from noisescale.pytorch.accumulation import Accumulation, PartsChangedError
 from noisescale.pytorch.example_parts import ExampleParts
 from noisescale.pytorch.hessian import HessianSteps
-from noisescale.pytorch.layers import grouped_by_layer
+from noisescale.pytorch.layers import grouped_by_layer, moved_by
 from noisescale.pytorch.one_batch import OneBatch
 from noisescale.pytorch.per_example import NotCoveredError
 from noisescale.pytorch.processes import Processes
@@ -51,7 +51,7 @@ class Watcher(Watched):
         own_log: OwnLog | None,
         hessian_every: int | None,
         recommendations: Recommendations | None,
-        metric: AdamMetric | None,
+        preconditioned: bool,
         enabled: bool,
     ) -> None:
         self._alone = processes is None or processes.size == 1
@@ -61,11 +61,10 @@ class Watcher(Watched):
             exchange = Exchange(processes.store, processes.rank, processes.size)
             tell = exchange.tell if processes.rank == 0 else None
             cadence = Cadence(every, first_step, tell=tell, ask=exchange.told)
-        names, parameters = grouped_by_layer(model, optimizer, layers)
         run = MeasuredRun(
             report,
             cadence,
-            names if layers else None,
+            None,
             recommendations,
             own_log,
             exchange=exchange,
@@ -75,25 +74,18 @@ class Watcher(Watched):
         if exchange is not None:
             # Other processes wait for its last numbers.
             self._read_at_exit()
+        self._model = model
         self._optimizer = optimizer
+        self._processes = processes
         self._micro_batch = micro_batch
+        self._parts = parts
+        self._by_layer = layers
         self._scaler = scaler
+        self._hessian_every = hessian_every
+        self._preconditioned = preconditioned
         self._given: list[Part] = []
         self._readings = Readings(run, self._failed)
-        self._accumulation = Accumulation(
-            model, parameters, len(names), parts, processes, metric, self._failed, self._restarted
-        )
-        self._examples = ExampleParts(model, parameters, len(names), self._accumulation, run, self._failed)
-        self._hessian = HessianSteps(model, self._accumulation, run, processes, hessian_every, first_step)
-        self._one_batch = OneBatch(
-            model,
-            self._accumulation,
-            self._examples,
-            self._hessian,
-            run,
-            self._scaled,
-            lambda part: self._given.append(part),
-        )
+        self._attach()
         self._handle = optimizer.register_step_post_hook(self._stepped)
         run.off = not (enabled and self._possible(model))
         self._measure_next()
@@ -189,6 +181,42 @@ class Watcher(Watched):
     def _end(self) -> None:
         self.detach()
 
+    def _attach(self) -> None:
+        """Watches the parameters that the optimizer moves now."""
+        names, parameters = grouped_by_layer(self._model, self._optimizer, self._by_layer)
+        self._run.layers = names if self._by_layer else None
+        self._accumulation = Accumulation(
+            self._model,
+            parameters,
+            len(names),
+            self._parts,
+            self._processes,
+            AdamMetric(self._optimizer) if self._preconditioned else None,
+            self._failed,
+            self._restarted,
+        )
+        self._examples = ExampleParts(self._model, parameters, len(names), self._accumulation, self._run, self._failed)
+        self._hessian = HessianSteps(
+            self._model, self._accumulation, self._run, self._processes, self._hessian_every, self._step
+        )
+        self._one_batch = OneBatch(
+            self._model,
+            self._accumulation,
+            self._examples,
+            self._hessian,
+            self._run,
+            self._scaled,
+            lambda part: self._given.append(part),
+        )
+        self._moved = moved_by(self._optimizer)
+
+    def _attach_to_others(self) -> None:
+        """Where the optimizer got parameters or some were unfrozen; those of several processes stay as wrapped."""
+        if self._alone and not moved_by(self._optimizer) <= self._moved:
+            self._readings.take_all()
+            self._accumulation.detach()
+            self._attach()
+
     def _scaled(self, loss: torch.Tensor) -> torch.Tensor:
         return loss if self._scaler is None else self._scaler.scale(loss)
 
@@ -202,7 +230,10 @@ class Watcher(Watched):
 
     def _measure_next(self) -> None:
         """Says whether the step that comes is measured, and whether with the Hessian."""
-        self._accumulation.measure(not self._run.off and self._run.cadence.measures(self._step))
+        measured = not self._run.off and self._run.cadence.measures(self._step)
+        if measured:
+            self._attach_to_others()
+        self._accumulation.measure(measured)
         self._hessian.begin(self._step)
 
     @uncompiled
