@@ -1,36 +1,16 @@
 """Sees the micro gradients of one optimizer step as they are accumulated."""
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.autograd import Variable
 
 from noisescale.pytorch.directions import Directions, SignedSums
-from noisescale.pytorch.processes import Processes, local, piece_of
+from noisescale.pytorch.processes import Processes
 from noisescale.pytorch.quadratic_forms import AdamMetric
-from noisescale.pytorch.squares import ChunkSquares
+from noisescale.pytorch.step_squares import Squares, StepSquares
 from noisescale.pytorch.uncompiled import uncompiled
-
-_ROWS = 16
-
-
-class Squares(NamedTuple):
-    """Squares of one step.
-
-    Attributes:
-        parts: K, the number of backward passes of this process.
-        small: Shape (groups,), float64: Σ_k |h_k|² by group [gradient²].
-        big: Shape (groups,), float64: |Σ_k h_k|² by group [gradient²]; of several processes this one's share.
-        metric: Shape (2,), float64: both in the optimizer's metric, all groups together; None where it has none yet.
-            Where parameters are sharded, the small one is that of this process's piece, times the number of pieces.
-    """
-
-    parts: int
-    small: torch.Tensor
-    big: torch.Tensor
-    metric: torch.Tensor | None
 
 
 class PartsChangedError(Exception):
@@ -106,8 +86,6 @@ class Accumulation:
         self.active = False
         # Several processes may reduce gradients part by part: `.grad` holds those of the others too then.
         self.signed_sums = SignedSums(totals=processes is not None)
-        self._metric = metric
-        self._metric_known = True
         self._given = parts
         self._expected = parts
         self._processes = processes
@@ -118,10 +96,8 @@ class Accumulation:
         self._takes_small = True
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
         pairs = list(parameters)
-        self._group_numbers = [group for _, group in pairs]
-        self._groups = groups
+        self._squares = StepSquares(pairs, groups, processes, metric)
         self._slots = [_Slot(parameter, index) for index, (parameter, _) in enumerate(pairs)]
-        self._reserve(torch.device("cpu"))
         self._hooks_pieces = processes is None or not processes.sharded
         if not self._hooks_pieces:
             self._attach_when_gathered(model)
@@ -170,12 +146,8 @@ class Accumulation:
                 raise PartsChangedError
             for slot in self._slots:
                 if slot.pending:
-                    for squares in (self._small, self._metric_small):
-                        squares.forget(slot.count % _ROWS, slot.index)
-            metric = None
-            if self._metric is not None and self._metric_known:
-                metric = torch.cat([self._metric_small.squares(), self._metric_big.squares()])
-            return Squares(parts, self._small.squares(), self._big.squares(), metric)
+                    self._squares.forget_small(slot.index, slot.count)
+            return self._squares.of(parts)
         finally:
             self.clear()
 
@@ -184,7 +156,6 @@ class Accumulation:
         self._begun = False
         self._reading_queued = False
         self._takes_small = True
-        self._metric_known = True
         self.signed_sums.clear()
         for slot in self._slots:
             slot.pending = False
@@ -222,36 +193,6 @@ class Accumulation:
 
     def _parts_so_far(self) -> int:
         return max((slot.count for slot in self._slots), default=0)
-
-    def _reserve(self, home: torch.device) -> None:
-        processes, parameters = self._processes, [slot.parameter for slot in self._slots]
-        dtype = torch.float64 if any(p.dtype.to_real() is torch.float64 for p in parameters) else torch.float32
-        reals = [2 if p.is_complex() else 1 for p in parameters]
-        whole = [p.numel() * real for p, real in zip(parameters, reals, strict=True)]
-        pieces = [local(p).numel() * real for p, real in zip(parameters, reals, strict=True)]
-        shares = None if processes is None else [1 / processes.holders(parameter) for parameter in parameters]
-
-        numbers, groups = self._group_numbers, self._groups
-        self._small = ChunkSquares(whole, numbers, groups, rows=_ROWS, device=home, dtype=dtype)
-        self._big = ChunkSquares(pieces, numbers, groups, rows=1, device=home, dtype=dtype, shares=shares)
-        self._metric_small, self._metric_big = self._small, self._big
-        if self._metric is not None:
-            numbers = [0] * len(parameters)
-            # A process knows the metric of its own piece alone. All draw alike, so that the pieces of different
-            # processes' gradients have, together, the expected square of a whole one.
-            of_pieces = None if processes is None or shares is None else [processes.size * share for share in shares]
-            self._metric_small = ChunkSquares(
-                pieces, numbers, 1, rows=_ROWS, device=home, dtype=dtype, shares=of_pieces
-            )
-            self._metric_big = ChunkSquares(pieces, numbers, 1, rows=1, device=home, dtype=dtype, shares=shares)
-
-    def _begin(self, home: torch.device) -> None:
-        if home != self._small.device:
-            self._reserve(home)
-        else:
-            for squares in {self._small, self._big, self._metric_small, self._metric_big}:
-                squares.clear()
-        self._begun = True
 
     def _attach(self, parameter: torch.Tensor, slot: _Slot) -> None:
         slot.detach()
@@ -293,9 +234,10 @@ class Accumulation:
                     self.clear()
                     self._restarted(given_up)
                 if not self._begun:
-                    self._begin(gradient.device)
+                    self._squares.begin(gradient.device)
+                    self._begun = True
                 if self._takes_small:
-                    self._put_small(slot, gradient)
+                    self._squares.put_small(slot.index, slot.count, gradient, again=slot.pending)
                 self.signed_sums.see(slot.index, gradient)
                 slot.pending = True
             except Exception:
@@ -317,30 +259,11 @@ class Accumulation:
                 elif self._expected is None or slot.uneven or slot.count == self._expected:
                     gradient = parameter.grad
                     if gradient is not None:
-                        self._big.put(0, slot.index, gradient)
-                        self._put_in_metric(self._metric_big, 0, slot, gradient)
+                        self._squares.put_big(slot.index, gradient)
             except Exception:
                 self._failed()
 
         return commit
-
-    def _put_small(self, slot: _Slot, gradient: torch.Tensor) -> None:
-        row = slot.count % _ROWS
-        if slot.count > 0 and row == 0 and not slot.pending:
-            self._small.fold(slot.index)
-            if self._metric is not None:
-                self._metric_small.fold(slot.index)
-        self._small.put(row, slot.index, gradient)
-        self._put_in_metric(self._metric_small, row, slot, gradient)
-
-    def _put_in_metric(self, squares: ChunkSquares, row: int, slot: _Slot, gradient: torch.Tensor) -> None:
-        if self._metric is None or not self._metric_known:
-            return
-        root = self._metric.root(slot.parameter)
-        if root is None:
-            self._metric_known = False
-        else:
-            squares.put(row, slot.index, piece_of(gradient.detach().to_dense(), slot.parameter) * root)
 
     def _read_after_reduction(self, parts: int) -> None:
         if self._reading_queued or (self._expected is not None and parts < self._expected):
@@ -360,8 +283,7 @@ class Accumulation:
                 for slot in self._slots:
                     gradient = slot.parameter.grad
                     if gradient is not None:
-                        self._big.put(0, slot.index, local(gradient))
-                        self._put_in_metric(self._metric_big, 0, slot, gradient)
+                        self._squares.put_big(slot.index, gradient)
             except Exception:
                 self._failed()
 
@@ -376,4 +298,4 @@ class Accumulation:
             return True
         # Zeroed in place: seen only where more parts come than a step has, after one that was not finite.
         too_many = self._expected is not None and slot.count >= self._expected
-        return too_many and not self._big.finite(slot.index)
+        return too_many and not self._squares.finite(slot.index)

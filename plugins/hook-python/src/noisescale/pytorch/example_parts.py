@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 from noisescale.measured_run import MeasuredRun
-from noisescale.pytorch.accumulation import Accumulation, PartsChangedError, Squares
+from noisescale.pytorch.accumulation import Accumulation, PartsChangedError
 from noisescale.pytorch.per_example import ExampleSquares, NotCoveredError
 from noisescale.pytorch.readings import Part
+from noisescale.pytorch.step_squares import Squares
 
 
 class ExampleParts:

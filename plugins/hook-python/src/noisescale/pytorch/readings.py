@@ -10,7 +10,7 @@ import torch
 from noisescale.exchange import RankSums
 from noisescale.measured_run import MeasuredRun
 from noisescale.parts import PartSums, sum_parts
-from noisescale.pytorch.accumulation import Squares
+from noisescale.pytorch.step_squares import Squares
 
 
 class Part(NamedTuple):
