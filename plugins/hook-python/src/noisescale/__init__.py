@@ -29,9 +29,27 @@ __all__ = [
 ]
 
 
+# What each needs, by the name that pip installs it by.
+_NEEDS = {
+    "jax": "jax",
+    "keras": "keras",
+    "lightning": "lightning",
+    "optax": "optax",
+    "transformers": "'transformers[torch]'",
+}
+
+
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'noisescale' has no attribute {name!r}")
-    if name in {"jax", "keras", "lightning", "optax", "transformers"}:
-        return importlib.import_module(f"noisescale.{name}")
-    return getattr(importlib.import_module("noisescale.pytorch"), name)
+    module = f"noisescale.{name}" if name in _NEEDS else "noisescale.pytorch"
+    try:
+        loaded = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        needed = _NEEDS.get(name, "torch")
+        if (error.name or "").startswith("noisescale"):
+            raise
+        raise ModuleNotFoundError(
+            f"noisescale.{name} needs {error.name}, which is not installed: pip install {needed}", name=error.name
+        ) from error
+    return loaded if name in _NEEDS else getattr(loaded, name)
