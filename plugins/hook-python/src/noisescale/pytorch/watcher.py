@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import nn
@@ -11,14 +12,10 @@ from noisescale.cadence import Cadence
 from noisescale.exchange import Exchange, RankSums
 from noisescale.measured_run import MeasuredRun
 from noisescale.options import check_count
-from noisescale.pytorch.accumulation import Accumulation, PartsChangedError
-from noisescale.pytorch.example_parts import ExampleParts
-from noisescale.pytorch.hessian import HessianSteps
-from noisescale.pytorch.layers import grouped_by_layer, moved_by
-from noisescale.pytorch.one_batch import OneBatch
+from noisescale.pytorch.accumulation import PartsChangedError
+from noisescale.pytorch.hooks import Hooks
 from noisescale.pytorch.per_example import NotCoveredError
 from noisescale.pytorch.processes import Processes
-from noisescale.pytorch.quadratic_forms import AdamMetric
 from noisescale.pytorch.readings import Part, Reading, Readings, count
 from noisescale.pytorch.uncompiled import uncompiled
 from noisescale.recommendations import Recommendations
@@ -61,31 +58,32 @@ class Watcher(Watched):
             exchange = Exchange(processes.store, processes.rank, processes.size)
             tell = exchange.tell if processes.rank == 0 else None
             cadence = Cadence(every, first_step, tell=tell, ask=exchange.told)
-        run = MeasuredRun(
-            report,
-            cadence,
-            None,
-            recommendations,
-            own_log,
-            exchange=exchange,
-            remedies=_REMEDIES,
-        )
+        run = MeasuredRun(report, cadence, None, recommendations, own_log, exchange=exchange, remedies=_REMEDIES)
         super().__init__(run, first_step)
         if exchange is not None:
             # Other processes wait for its last numbers.
             self._read_at_exit()
-        self._model = model
         self._optimizer = optimizer
-        self._processes = processes
         self._micro_batch = micro_batch
-        self._parts = parts
-        self._by_layer = layers
         self._scaler = scaler
-        self._hessian_every = hessian_every
-        self._preconditioned = preconditioned
         self._given: list[Part] = []
         self._readings = Readings(run, self._failed)
-        self._attach()
+        self._make_hooks = partial(
+            Hooks,
+            model,
+            optimizer,
+            run,
+            processes,
+            parts=parts,
+            layers=layers,
+            hessian_every=hessian_every,
+            preconditioned=preconditioned,
+            scaled=self._scaled,
+            given=lambda part: self._given.append(part),
+            failed=self._failed,
+            restarted=self._restarted,
+        )
+        self._hooks = self._make_hooks(step=first_step)
         self._handle = optimizer.register_step_post_hook(self._stepped)
         run.off = not (enabled and self._possible(model))
         self._measure_next()
@@ -93,7 +91,7 @@ class Watcher(Watched):
     @property
     def measuring(self) -> bool:
         """Whether the step under way is measured."""
-        return self._accumulation.active
+        return self._hooks.accumulation.active
 
     def part(
         self,
@@ -111,7 +109,7 @@ class Watcher(Watched):
             weight: w_k, the factor of the part's mean loss; where it is None, 1/K.
             loss: The part's mean loss, unscaled and without the weight; only passed on.
         """
-        if self._accumulation.active:
+        if self._hooks.accumulation.active:
             self._given.append(Part(units, weight, loss.detach() if isinstance(loss, torch.Tensor) else loss))
 
     def backward(
@@ -149,11 +147,11 @@ class Watcher(Watched):
         if isinstance(batch, torch.Tensor):
             raise TypeError("batch: is a tensor; give the arguments of loss_fn in a tuple, such as (x, y)")
         check_count("chunks", chunks)
-        if not self._accumulation.active or len(batch[0]) == 0:
+        if not self._hooks.accumulation.active or len(batch[0]) == 0:
             loss = loss_fn(*batch)
             self._scaled(loss).backward()
             return loss.detach()
-        return self._one_batch.backward(
+        return self._hooks.one_batch.backward(
             loss_fn, batch, self._step, chunks=chunks, groups=groups, per_example=per_example
         )
 
@@ -170,52 +168,16 @@ class Watcher(Watched):
             loss_fn: Gives the mean loss, shape (), of the examples in its arguments.
             batch: Its arguments.
         """
-        if self._hessian.due:
-            self._hessian.multiply(loss_fn, batch, self._step)
+        if self._hooks.hessian.due:
+            self._hooks.hessian.multiply(loss_fn, batch, self._step)
 
     def detach(self) -> None:
         """Removes every hook; the training goes on unmeasured."""
         self._handle.remove()
-        self._accumulation.detach()
+        self._hooks.accumulation.detach()
 
     def _end(self) -> None:
         self.detach()
-
-    def _attach(self) -> None:
-        """Watches the parameters that the optimizer moves now."""
-        names, parameters = grouped_by_layer(self._model, self._optimizer, self._by_layer)
-        self._run.layers = names if self._by_layer else None
-        self._accumulation = Accumulation(
-            self._model,
-            parameters,
-            len(names),
-            self._parts,
-            self._processes,
-            AdamMetric(self._optimizer) if self._preconditioned else None,
-            self._failed,
-            self._restarted,
-        )
-        self._examples = ExampleParts(self._model, parameters, len(names), self._accumulation, self._run, self._failed)
-        self._hessian = HessianSteps(
-            self._model, self._accumulation, self._run, self._processes, self._hessian_every, self._step
-        )
-        self._one_batch = OneBatch(
-            self._model,
-            self._accumulation,
-            self._examples,
-            self._hessian,
-            self._run,
-            self._scaled,
-            lambda part: self._given.append(part),
-        )
-        self._moved = moved_by(self._optimizer)
-
-    def _attach_to_others(self) -> None:
-        """Where the optimizer got parameters or some were unfrozen; those of several processes stay as wrapped."""
-        if self._alone and not moved_by(self._optimizer) <= self._moved:
-            self._readings.take_all()
-            self._accumulation.detach()
-            self._attach()
 
     def _scaled(self, loss: torch.Tensor) -> torch.Tensor:
         return loss if self._scaler is None else self._scaler.scale(loss)
@@ -231,15 +193,17 @@ class Watcher(Watched):
     def _measure_next(self) -> None:
         """Says whether the step that comes is measured, and whether with the Hessian."""
         measured = not self._run.off and self._run.cadence.measures(self._step)
-        if measured:
-            self._attach_to_others()
-        self._accumulation.measure(measured)
-        self._hessian.begin(self._step)
+        # The parameters of several processes stay as they were wrapped.
+        if measured and self._alone and not self._hooks.complete:
+            self._readings.take_all()
+            self._hooks.accumulation.detach()
+            self._hooks = self._make_hooks(step=self._step)
+        self._hooks.begin(self._step, measured)
 
     @uncompiled
     def _stepped(self, optimizer: torch.optim.Optimizer, args: object, kwargs: object) -> None:
         step, self._step = self._step, self._step + 1
-        measured = self._accumulation.active
+        measured = self._hooks.accumulation.active
         try:
             if measured:
                 self._end_of_measured_step(step)
@@ -254,9 +218,7 @@ class Watcher(Watched):
     def _end_of_measured_step(self, step: int) -> None:
         given, self._given = self._given, []
         try:
-            squares = self._accumulation.take()
-            if squares is not None:
-                squares, given = self._examples.take(squares) or (squares, given)
+            taken = self._hooks.take(given)
         except PartsChangedError:
             self._left_out(step, "parts-changed")
             return
@@ -264,18 +226,17 @@ class Watcher(Watched):
             if not self._alone:
                 self._left_out(step, "not-covered")
             return
-        finally:
-            self._examples.clear()
-        if squares is None:
+        if taken is None:
             if not self._alone:
                 self._left_out(step, "parts-changed")
             return
+        squares, parts = taken
         if squares.parts == 1 and self._alone:
             self._run.say_once(step, "unavailable", "one-part")
             return
-        if self._micro_batch is not None and not given:
-            given = [Part(self._micro_batch, None, None, times=squares.parts)]
-        if count(given) != squares.parts:
+        if self._micro_batch is not None and not parts:
+            parts = [Part(self._micro_batch, None, None, times=squares.parts)]
+        if count(parts) != squares.parts:
             self._left_out(step, "part-sizes")
             return
         device = squares.big.device
@@ -284,8 +245,8 @@ class Watcher(Watched):
                 step,
                 time.time() * 1000,
                 squares,
-                given,
-                self._hessian.forms,
+                parts,
+                self._hooks.hessian.forms,
                 None if self._scaler is None else self._scaler.scale(torch.ones((), device=device)),
                 float(self._optimizer.param_groups[0]["lr"]),
             )
@@ -304,9 +265,8 @@ class Watcher(Watched):
         self._run.report.event(self._step, "dropped", "not-finite")
 
     def _failed(self) -> None:
-        self._accumulation.clear()
+        self._hooks.clear()
         self._given = []
-        self._examples.clear()
         self._run.failed(self._step)
         if self._run.off:
-            self._accumulation.active = False
+            self._hooks.accumulation.active = False
