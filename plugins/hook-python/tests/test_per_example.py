@@ -1,6 +1,7 @@
 """Squares of each example's gradient, compared with a backward pass for each example."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import pytest
 import torch
@@ -11,6 +12,8 @@ from noisescale.wire import Measurement
 from training import FLOAT32, micro_gradients, squares_of
 
 EXAMPLES = 6
+Mode = Literal["zeros", "replicate", "circular"]
+MODES: tuple[Mode, ...] = ("zeros", "replicate", "circular")
 
 
 class Attention(nn.Module):
@@ -50,6 +53,15 @@ def rows() -> torch.Tensor:
     return torch.randn(8, 20)
 
 
+def convolution(
+    kind: type[nn.Conv1d] | type[nn.Conv2d], mode: Mode, shape: Sequence[int]
+) -> tuple[Callable[[], nn.Module], Callable[[], torch.Tensor]]:
+    return (
+        lambda: images(kind(4, 6, 3, stride=2, dilation=2, groups=2, padding=2, padding_mode=mode), nn.Tanh()),
+        lambda: torch.randn(EXAMPLES, 4, *shape),
+    )
+
+
 CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[], torch.Tensor]]] = {
     "Linear": (
         lambda: nn.Sequential(nn.Linear(20, 9), nn.ReLU(inplace=True), nn.Linear(9, 5, bias=False)),
@@ -80,6 +92,31 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[], torch.Tensor]]] = {
     "Conv2d in groups, reflected": (
         lambda: images(nn.Conv2d(4, 6, 3, groups=2, padding=1, padding_mode="reflect"), nn.Tanh()),
         lambda: torch.randn(EXAMPLES, 4, 6, 6),
+    ),
+    **{
+        f"{kind.__name__}, {mode}, strided, dilated, in groups": convolution(kind, mode, shape)
+        for kind, shape in ((nn.Conv1d, (10,)), (nn.Conv2d, (9, 8)))
+        for mode in MODES
+    },
+    "Conv2d in groups, by Gram matrices": (
+        lambda: images(nn.Conv2d(16, 20, 3, stride=2, groups=2), nn.Tanh()),
+        lambda: torch.randn(EXAMPLES, 16, 5, 5),
+    ),
+    "Conv2d of each channel, a stride that leaves a rest": (
+        lambda: images(nn.Conv2d(4, 8, 3, stride=3, groups=4), nn.Tanh()),
+        lambda: torch.randn(EXAMPLES, 4, 10, 8),
+    ),
+    "LayerNorm over two dimensions": (
+        lambda: images(nn.LayerNorm((3, 4), bias=False), nn.Linear(4, 4)),
+        lambda: torch.randn(EXAMPLES, 2, 3, 4),
+    ),
+    "GroupNorm of rows": (
+        lambda: nn.Sequential(nn.Linear(20, 8), nn.GroupNorm(2, 8), nn.Linear(8, 5)),
+        lambda: torch.randn(EXAMPLES, 20),
+    ),
+    "Embedding of one word each": (
+        lambda: nn.Sequential(nn.Embedding(11, 8, padding_idx=0), nn.Linear(8, 5)),
+        lambda: torch.randint(0, 11, (EXAMPLES,)),
     ),
 }
 
@@ -264,6 +301,14 @@ class DifferentiatedTwice(nn.Module):
         return y
 
 
+class Last(nn.Module):
+    """A sequence's last place, of a layer's output or of the first of its outputs."""
+
+    def forward(self, x: torch.Tensor | tuple[torch.Tensor, object]) -> torch.Tensor:
+        whole = x if isinstance(x, torch.Tensor) else x[0]
+        return whole[:, -1]
+
+
 @pytest.mark.parametrize(
     ("make", "draw", "said", "first"),
     [
@@ -273,6 +318,30 @@ class DifferentiatedTwice(nn.Module):
             lambda: torch.randn(8, 20),
             "1 is a BatchNorm1d",
             0,
+        ),
+        (
+            lambda: nn.Sequential(nn.Unflatten(1, (5, 4)), nn.TransformerEncoderLayer(4, 2, 8), Last()),
+            lambda: torch.randn(8, 20),
+            "1.self_attn is a MultiheadAttention",
+            0,
+        ),
+        (
+            lambda: nn.Sequential(nn.Unflatten(1, (5, 4)), nn.LSTM(4, 5, batch_first=True), Last()),
+            lambda: torch.randn(8, 20),
+            "1 is a LSTM",
+            0,
+        ),
+        (
+            lambda: nn.Sequential(nn.Unflatten(1, (1, 5, 2, 2)), nn.Conv3d(1, 2, 2), nn.Flatten()),
+            lambda: torch.randn(8, 20),
+            "1 is a Conv3d",
+            0,
+        ),
+        (
+            lambda: nn.Sequential(nn.Embedding(11, 5, scale_grad_by_freq=True), Last()),
+            words,
+            "Embedding: scale_grad_by_freq",
+            1,
         ),
         # Seen only in the first measured step, which has no parts then.
         (Twice, rows, "layer is called more than once", 1),

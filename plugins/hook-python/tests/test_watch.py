@@ -475,6 +475,12 @@ def test_squares_of_long_gradients_keep_six_digits(count: int) -> None:
     assert float(squared_norm(gradient)) == pytest.approx(exact, rel=1e-6)
 
 
+def test_the_square_of_1e8_elements_keeps_six_digits() -> None:
+    million = torch.randn(10**6, generator=torch.Generator().manual_seed(0)) + 1
+    gradient = million.repeat(100)
+    assert float(squared_norm(gradient)) == pytest.approx(100 * float(million.double().square().sum()), rel=1e-6)
+
+
 def test_squares_of_other_types_and_layouts_are_those_of_their_elements() -> None:
     assert math.isclose(float(squared_norm(torch.tensor([3 + 4j, 1j]))), 26, rel_tol=1e-6)
     assert float(squared_norm(torch.arange(6.0).reshape(2, 3).t())) == pytest.approx(55, rel=1e-6)

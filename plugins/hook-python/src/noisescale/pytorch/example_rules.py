@@ -98,8 +98,8 @@ def _rms_norm(module: nn.RMSNorm, entered: torch.Tensor, gradient: torch.Tensor)
 
 def _group_norm(module: nn.GroupNorm, entered: torch.Tensor, gradient: torch.Tensor) -> dict[str, torch.Tensor]:
     normal = functional.group_norm(entered, module.num_groups, None, None, module.eps)
-    scale = (normal * gradient).flatten(2).sum(2)
-    return {"weight": chunk_squares(scale), "bias": chunk_squares(gradient.flatten(2).sum(2))}
+    scale, shift = (each.reshape(*each.shape[:2], -1).sum(2) for each in (normal * gradient, gradient))
+    return {"weight": chunk_squares(scale), "bias": chunk_squares(shift)}
 
 
 def _convolution(
