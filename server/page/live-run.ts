@@ -40,7 +40,14 @@ export class LiveRun {
     this.#run = run;
     this.#signal = signal;
     this.#listener = listener;
-    signal.addEventListener("abort", () => this.#source?.close());
+    // A run that says nothing may fall silent, and its trackers go on.
+    const quiet = setInterval(() => {
+      if (!document.hidden) void this.#readDetail(false);
+    }, detailEveryMs);
+    signal.addEventListener("abort", () => {
+      clearInterval(quiet);
+      this.#source?.close();
+    });
     void this.#start();
   }
 
@@ -118,6 +125,7 @@ export class LiveRun {
 
   /** Reads events and the state of the trackers' queues, which change more slowly than the numbers. */
   async #readDetail(atOnce: boolean): Promise<void> {
+    if (this.#now === undefined || this.#signal.aborted) return;
     if (!atOnce && performance.now() - this.#detailReadMs < detailEveryMs) return;
     this.#detailReadMs = performance.now();
     const detail = await fetchRun(this.#run, this.#signal).catch(() => undefined);

@@ -17,7 +17,7 @@ export interface RunRows {
   readonly runs: readonly RunSummary[];
 }
 
-const states = ["live", "failed", "finished"];
+const states = ["live", "silent", "failed", "finished"];
 const severities = ["info", "warning", "error"];
 
 function sortValue(run: RunSummary, key: SortKey): string | number | null {

@@ -41,8 +41,12 @@ export function showRunList({ main, banner, signal }: View): void {
   };
 
   const runTable = (all: readonly RunSummary[]): HTMLElement[] => {
-    const live = all.filter(({ state }) => state === "live").length;
-    const count = `${all.length.toLocaleString("en-US")} ${all.length === 1 ? "run" : "runs"}${live === 0 ? "" : `, ${live} live`}`;
+    const states = Map.groupBy(all, ({ state }) => state);
+    const going = (["live", "silent"] as const).flatMap((state) => {
+      const count = states.get(state)?.length ?? 0;
+      return count === 0 ? [] : [`${count} ${state}`];
+    });
+    const count = [`${all.length.toLocaleString("en-US")} ${all.length === 1 ? "run" : "runs"}`, ...going].join(", ");
     const bodies = groupRuns(orderRuns(all, order)).map(({ group, runs: members }) => {
       if (group === undefined || members.length === 1) return element("tbody", {}, ...members.map(runListRow));
       const isFolded = folded.get(group) ?? members.length > openGroupRuns;

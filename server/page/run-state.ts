@@ -1,7 +1,10 @@
 import type { RunSummary } from "@noisescale/protocol";
 import { element, setText } from "./element.ts";
 
-const words: Readonly<Record<RunSummary["state"], string>> = { live: "live", finished: "finished", failed: "failed" };
+/** What a state's word does not say by itself. */
+const explained: Readonly<Partial<Record<RunSummary["state"], string>>> = {
+  silent: "No measurement has come for longer than this run's own pauses explain, and its end was not reported.",
+};
 
 /** The state of a run as a word with a mark of its own shape, so that colour is not all that tells them apart. */
 export function stateMark(state: RunSummary["state"]): HTMLElement {
@@ -12,5 +15,6 @@ export function stateMark(state: RunSummary["state"]): HTMLElement {
 
 export function showState(node: HTMLElement, state: RunSummary["state"]): void {
   if (node.dataset["state"] !== state) node.dataset["state"] = state;
-  setText(node, words[state]);
+  node.title = explained[state] ?? "";
+  setText(node, state);
 }

@@ -21,6 +21,7 @@ import { PanelRenderer } from "./panels/panel-renderer.ts";
 import { RunPanels } from "./panels/run-panels.ts";
 import { refoldOutdated } from "./refold-outdated.ts";
 import type { CollectorContext } from "./routes/collector-context.ts";
+import { RunSilence } from "./run-silence.ts";
 import { RunView } from "./run-view.ts";
 import { SqliteStore } from "./store/sqlite-store.ts";
 
@@ -75,12 +76,14 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
     await transaction.releaseLeases(isGone);
   });
 
-  const view = new RunView(store, fold, trackers);
+  const runSilence = new RunSilence(store, alertSettings);
+  const view = new RunView(store, fold, trackers, runSilence);
   const renderer = new PanelRenderer();
   const panels = new RunPanels(store, view, renderer, config.publicUrl);
   const live = new LiveUpdates(async (name) => {
     const run = await store.findRun(name);
-    return run === undefined ? undefined : { state: { state: run.state }, snapshot: await view.snapshot(run) };
+    if (run === undefined) return undefined;
+    return { state: { state: await view.state(run) }, snapshot: await view.snapshot(run) };
   }, config.limits.live_pages);
   const delivered = (succeeded: boolean): void => metrics.delivered(succeeded);
   const workers = new Map(
@@ -100,6 +103,7 @@ export async function startCollector(options: CollectorOptions): Promise<Collect
   const alerts = new Alerts({ settings: alertSettings, trackers, webhooks, publicUrl: config.publicUrl });
   const silence = new SilenceWatch({
     store,
+    silence: runSilence,
     alerts,
     logger,
     raised: (run, names) => {

@@ -13,6 +13,7 @@ import { toWireAlert } from "./alerts/wire-alert.ts";
 import type { Fold } from "./fold.ts";
 import { applyMeasuredFrontiers } from "./measured-rows.ts";
 import type { ConfiguredTrackers } from "./outbox/configured-tracker.ts";
+import type { RunSilence } from "./run-silence.ts";
 import { columnOf, seriesRowWidth, valueAt } from "./series-row.ts";
 import { toSnapshot } from "./snapshot.ts";
 import type { AlertRow, QueueRow, RunRow, Store } from "./store/store.ts";
@@ -31,11 +32,20 @@ export class RunView {
   readonly #store: Store;
   readonly #fold: Fold;
   readonly #trackers: ConfiguredTrackers;
+  readonly #silence: RunSilence;
 
-  constructor(store: Store, fold: Fold, trackers: ConfiguredTrackers) {
+  constructor(store: Store, fold: Fold, trackers: ConfiguredTrackers, silence: RunSilence) {
     this.#store = store;
     this.#fold = fold;
     this.#trackers = trackers;
+    this.#silence = silence;
+  }
+
+  /** A run whose hook never said that it ended would be live for ever: what it says, or how long it has said nothing. */
+  async state(run: RunRow): Promise<RunSummary["state"]> {
+    if (run.state !== "live") return run.state;
+    const silenceMs = Date.now() - (run.arrivedMs ?? run.createdMs);
+    return (await this.#silence.isTooLong(run, silenceMs)) ? "silent" : "live";
   }
 
   /** @param standing - the run's alerts that last */
@@ -52,7 +62,7 @@ export class RunView {
       name: run.declaration.name ?? null,
       group: run.declaration.group ?? null,
       unit: run.declaration.unit,
-      state: run.state,
+      state: await this.state(run),
       step: run.fold?.step ?? null,
       time_ms: run.fold?.timeMs ?? null,
       measurements: count,

@@ -6,6 +6,7 @@ import { Alerts } from "../src/alerts/alerts.ts";
 import { SilenceWatch } from "../src/alerts/silence-watch.ts";
 import { Fold } from "../src/fold.ts";
 import { Ingest } from "../src/ingest.ts";
+import { RunSilence } from "../src/run-silence.ts";
 import { SqliteStore } from "../src/store/sqlite-store.ts";
 import { measurement, wireMeasurement } from "./measurement-source.ts";
 import { silentLogger } from "./silent-logger.ts";
@@ -39,6 +40,7 @@ async function watched(rules: AlertRulesInput = {}): Promise<Watched> {
   let shiftMs = 0;
   const watch = new SilenceWatch({
     store,
+    silence: new RunSilence(store, settings),
     alerts,
     logger: silentLogger,
     raised: () => undefined,

@@ -23,7 +23,8 @@ export async function readBranchGroup(collector: string, group: string, terminal
 }
 
 async function branchOf(collector: string, { run, state }: RunSummary, terminal: Terminal): Promise<BranchRun> {
-  if (state === "live") terminal.messages.write(`Run ${run} has not ended; what it has sent is read.\n`);
+  if (state === "live" || state === "silent")
+    terminal.messages.write(`Run ${run} has not ended; what it has sent is read.\n`);
   const path = `/v1/runs/${encodeURIComponent(run)}`;
   const { tags } = await get(collector, path, runDetailSchema);
   const series = await get(collector, `${path}/series?metrics=loss,batch_size&points=${mostRows}`, seriesSchema);

@@ -45,8 +45,11 @@ export const runSummarySchema = z.strictObject({
   name: z.string().nullable(),
   group: identifierSchema.nullable(),
   unit: unitSchema,
-  /** `live` until `finished` or `failed` was reported. */
-  state: z.enum(["live", "finished", "failed"]),
+  /**
+   * `live` until `finished` or `failed` was reported; meanwhile `silent` while no measurement has come for longer than the run's
+   * own pauses explain.
+   */
+  state: z.enum(["live", "silent", "finished", "failed"]),
   step: z.number().nullable(),
   time_ms: z.number().nullable(),
   measurements: z.number(),

@@ -1,21 +1,16 @@
 import type { Logger } from "pino";
-import { seriesRowWidth, timeColumn } from "../series-row.ts";
-import type { RunRow, Store } from "../store/store.ts";
+import type { RunSilence } from "../run-silence.ts";
+import type { Store } from "../store/store.ts";
 import type { Alerts } from "./alerts.ts";
 import { raiseAlert } from "./raise-alert.ts";
 
 const rule = "measurements-stopped";
 /** How often silence is looked for [ms]. */
 const lookEveryMs = 5000;
-/** Where nothing else is configured: no shorter silence is worth a message [ms]. */
-const leastSilenceMs = 5 * 60_000;
-/** Silence beyond this many times the run's own longest pause of late. */
-const pauses = 3;
-/** Measurements whose pauses count. */
-const remembered = 1000;
 
 export interface SilenceParts {
   readonly store: Store;
+  readonly silence: RunSilence;
   readonly alerts: Alerts;
   readonly logger: Logger;
   /** After a run was found silent. @param trackers - that something new waits for */
@@ -32,8 +27,6 @@ export class SilenceWatch {
   readonly #parts: SilenceParts;
   readonly #now: () => number;
   readonly #startedMs: number;
-  /** The silence that each run may keep, by its name, as of so many measurements. */
-  readonly #allowed = new Map<string, { readonly measurements: number; readonly silenceMs: number }>();
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> | undefined;
 
@@ -61,46 +54,14 @@ export class SilenceWatch {
 
   /** Looks once. */
   async look(): Promise<void> {
-    const { store } = this.#parts;
+    const { store, silence, alerts } = this.#parts;
     const nowMs = this.#now();
-    const silent = await store.silentRuns(nowMs);
-    const names = new Set(silent.map(({ run }) => run));
-    for (const name of this.#allowed.keys()) if (!names.has(name)) this.#allowed.delete(name);
-    for (const { run: name, project, arrivedMs } of silent) {
-      const { off, silenceMs: configuredMs = leastSilenceMs } = this.#parts.alerts.settings(project);
+    for (const { run: name, project, arrivedMs } of await store.silentRuns(nowMs)) {
       const silenceMs = nowMs - Math.max(arrivedMs, this.#startedMs);
-      // Most runs are heard of all the time: nothing more is read of them.
-      if (off.has(rule) || silenceMs < configuredMs) continue;
+      if (alerts.settings(project).off.has(rule) || silence.isShort(project, silenceMs)) continue;
       const run = await store.findRun(name);
-      if (run !== undefined && silenceMs >= (await this.#allowedMs(run))) await this.#raise(name, arrivedMs, nowMs);
+      if (run !== undefined && (await silence.isTooLong(run, silenceMs))) await this.#raise(name, arrivedMs, nowMs);
     }
-  }
-
-  async #allowedMs(run: RunRow): Promise<number> {
-    const { silenceMs } = this.#parts.alerts.settings(run.declaration.project);
-    if (silenceMs !== undefined) return silenceMs;
-    const measurements = run.fold?.measurements ?? 0;
-    const known = this.#allowed.get(run.run);
-    if (known?.measurements === measurements) return known.silenceMs;
-    const learnt = Math.max(leastSilenceMs, pauses * (await this.#longestPauseMs(run)));
-    this.#allowed.set(run.run, { measurements, silenceMs: learnt });
-    return learnt;
-  }
-
-  /** Between two measurements of the current attempt: what lies between two attempts is no pause of the training. */
-  async #longestPauseMs(run: RunRow): Promise<number> {
-    const { store } = this.#parts;
-    if (run.fold === undefined) return 0;
-    const { attempt, measurements } = run.fold;
-    const starts = await store.transaction((transaction) => transaction.attemptStarts(run.id));
-    const firstStep = starts.find((start) => start.attempt === attempt)?.firstStep ?? 0;
-    const first = Math.max(0, measurements - remembered);
-    const places = Array.from({ length: measurements - first }, (_, i) => first + i);
-    const rows = await store.seriesRows(run.id, places);
-    const times = rows
-      .filter((row) => row.length === seriesRowWidth && (row[0] as number) >= firstStep)
-      .map((row) => row[timeColumn] as number);
-    return times.reduce((longest, time, i) => (i === 0 ? 0 : Math.max(longest, time - (times[i - 1] as number))), 0);
   }
 
   async #raise(name: string, arrivedMs: number, nowMs: number): Promise<void> {

@@ -16,7 +16,7 @@ export function declarationText({ tags, ...rest }: RunDeclaration): string {
 }
 
 export const runColumns =
-  "id, run, declaration, state, created_ms, version, fold_attempt, fold_step, fold_time_ms, fold_measurements, fold_state, fold_watch";
+  "id, run, declaration, state, created_ms, arrived_ms, version, fold_attempt, fold_step, fold_time_ms, fold_measurements, fold_state, fold_watch";
 
 export function runRow(row: Row): RunRow {
   return {
@@ -25,6 +25,7 @@ export function runRow(row: Row): RunRow {
     declaration: runDeclarationSchema.parse(JSON.parse(text(row["declaration"]))),
     state: text(row["state"]) as RunState,
     createdMs: number(row["created_ms"]),
+    arrivedMs: maybe(row["arrived_ms"]) ?? undefined,
     version: number(row["version"]),
     fold:
       row["fold_state"] === null

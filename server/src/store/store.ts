@@ -34,6 +34,8 @@ export interface RunRow {
   readonly declaration: RunDeclaration;
   readonly state: RunState;
   readonly createdMs: number;
+  /** When the run was last heard of, by the collector's clock [Unix ms]; undefined before its first measurement. */
+  readonly arrivedMs: number | undefined;
   /** Raised with every change of the fold: an estimator that is held in memory is current if it has the same. */
   readonly version: number;
   /** Undefined before the first measurement. */
