@@ -1,16 +1,25 @@
-"""Data parallel training over four devices of one process; prints what failed, by case, as JSON."""
+"""Data parallel training over four devices, of one process or of two; what failed goes into a file, by case, as JSON.
+
+python tests/jax_device_cases.py FILE [RANK PORT]
+"""
 
 import json
+import sys
+import tempfile
+import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 import jax
 import numpy as np
 import optax
+from jax.experimental.multihost_utils import process_allgather
 from jax.flatten_util import ravel_pytree
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import noisescale
+from collector_double import RecordingCollector
 from jax_training import (
     FLOAT32,
     Params,
@@ -26,25 +35,34 @@ from jax_training import (
 from noisescale.jax import Measure, PartSums, grad_parts
 from noisescale.jax.sums import Tree
 from noisescale.wire import Measurement
+from test_batch_size_control import answered
 
-DEVICES = 4
+DEVICES, PROCESSES = 4, 2
 ROWS = 20
 SECOND_DERIVATIVES = 1e-3
 ALL, EACH = PartitionSpec(), PartitionSpec("d")  # type: ignore[no-untyped-call]
+
+
+def recorded(parts: Tree, watcher: noisescale.jax.Watcher, seen: list[Measurement]) -> Measurement:
+    """The measurement of one step, which the first process alone sends."""
+    watcher.record(parts)
+    watcher.close()
+    assert watcher.counts == {"run-ended": 1}, watcher.counts
+    assert watcher.last is not None
+    assert seen == ([watcher.last] if jax.process_index() == 0 else [])
+    return watcher.last
 
 
 def check(parts: Tree, gradient: Tree, sizes: list[int]) -> None:
     params, batch = network(), batch_of(ROWS)
     seen: list[Measurement] = []
     watcher = noisescale.jax.watch(sink=seen.append, every=1, layers=True)
-    watcher.record(parts)
-    watcher.close()
-    assert watcher.counts == {"run-ended": 1}, watcher.counts
+    measurement = recorded(parts, watcher, seen)
     weights = [n / ROWS for n in sizes]
-    assert_measured(seen[0], brute_force(loss, params, cut(batch, sizes), weights), sizes, weights)
+    assert_measured(measurement, brute_force(loss, params, cut(batch, sizes), weights), sizes, weights)
     whole = compiled_gradient(loss)(params, *batch)
     assert_gradient(gradient, whole)
-    assert abs(seen[0]["loss"] / float(loss(params, *batch)) - 1) < 1e-5
+    assert abs(measurement["loss"] / float(loss(params, *batch)) - 1) < 1e-5
 
 
 def mesh() -> jax.sharding.Mesh:
@@ -80,7 +98,9 @@ def parts_at_once_without_the_check_of_what_varies() -> None:
 
 def pmap() -> None:
     function = grad_parts(loss, 2, axis_name="d")
-    batch = [x.reshape(DEVICES, 5, *x.shape[1:]) for x in batch_of(ROWS)]
+    first = jax.process_index() * jax.local_device_count()
+    here = slice(first, first + jax.local_device_count())
+    batch = [x.reshape(DEVICES, 5, *x.shape[1:])[here] for x in batch_of(ROWS)]
     _, gradient, parts = jax.pmap(function, axis_name="d", in_axes=(None, 0, 0))(network(), *batch)
     check(parts, jax.tree.map(lambda x: x[0], gradient), [3, 2] * 4)
 
@@ -127,15 +147,14 @@ def hessian_forms(parts: int, sizes: list[int], directions: list[int], second: l
         return function(params, x, y, measure=measure)[2]
 
     specs = (ALL, EACH, EACH, ALL)
-    watcher.record(jax.jit(jax.shard_map(step, mesh=mesh(), in_specs=specs, out_specs=ALL))(params, x, y, measure))
-    watcher.close()
-    assert watcher.counts == {"run-ended": 1}, watcher.counts
+    sharded = jax.jit(jax.shard_map(step, mesh=mesh(), in_specs=specs, out_specs=ALL))
+    measurement = recorded(sharded(params, x, y, measure), watcher, seen)
     weights = [n / ROWS for n in sizes]
     small, big = brute_force(loss, params, cut((x, y), sizes), weights)
     np.testing.assert_allclose(
-        seen[0]["small"]["squared_norm"], sum(small.values()) / np.square(weights).sum(), rtol=FLOAT32
+        measurement["small"]["squared_norm"], sum(small.values()) / np.square(weights).sum(), rtol=FLOAT32
     )
-    np.testing.assert_allclose(seen[0]["big"]["squared_norm"], sum(big.values()), rtol=FLOAT32)
+    np.testing.assert_allclose(measurement["big"]["squared_norm"], sum(big.values()), rtol=FLOAT32)
 
     flat, unravel = ravel_pytree(params)
     gradients = [ravel_pytree(compiled_gradient(loss)(params, *part))[0] for part in cut((x, y), sizes)]
@@ -147,7 +166,7 @@ def hessian_forms(parts: int, sizes: list[int], directions: list[int], second: l
     rows = np.asarray(second).ravel()
     hessian = np.asarray(jax.jit(jax.hessian(lambda p: loss(unravel(p), x[rows], y[rows])))(flat), float)
     signed, total = signs @ each, each.sum(0)
-    forms = seen[0]["hessian"]
+    forms = measurement["hessian"]
     # Second derivatives in float32.
     np.testing.assert_allclose(
         forms["small"]["value"], signed @ hessian @ signed / np.square(counted).sum(), rtol=SECOND_DERIVATIVES
@@ -170,6 +189,65 @@ def the_hessian_of_every_second_device_where_each_has_one_part() -> None:
     hessian_forms(1, [5] * 4, [0, 2], [[*range(5, 10)], [*range(15, 20)]])
 
 
+def train(watcher: noisescale.jax.Watcher, steps: int, parts: int, seconds: float = 0.0) -> list[int]:
+    """A training that goes by the watcher; the steps that were measured."""
+    function = grad_parts(loss, parts, axis_name="d")
+
+    def step(params: Params, x: jax.Array, y: jax.Array, measure: Measure | None) -> PartSums:
+        return function(params, x, y, measure=measure)[2]
+
+    sharded = jax.jit(jax.shard_map(step, mesh=mesh(), in_specs=(ALL, EACH, EACH, ALL), out_specs=ALL))
+    measured = []
+    for _ in range(steps):
+        if watcher.measure is not None:
+            measured.append(watcher.step)
+            time.sleep(seconds)
+        watcher.record(sharded(network(), *batch_of(ROWS), watcher.measure))
+        # In the first process: an answer has come by the next step's end.
+        watcher.flush()
+    return measured
+
+
+def processes_measure_the_same_steps_as_the_first_one_chose() -> None:
+    watcher = noisescale.jax.watch(sink=lambda _: None)
+    # A measured step takes so much longer that no other choice is left than a rare one.
+    measured = train(watcher, 60, 1, seconds=0.03)
+    watcher.close()
+    assert watcher.counts == {"run-ended": 1}, watcher.counts
+    assert watcher.every > 50
+    assert measured == [0, *range(9, 40, 2), 40]
+    chosen = process_allgather(np.asarray(watcher.every))
+    assert (chosen == watcher.every).all(), chosen
+
+
+def processes_are_told_of_a_recommendation_after_the_same_step() -> None:
+    changes: list[tuple[int, float, int]] = []
+
+    def follow(change: noisescale.BatchSizeChange) -> None:
+        changes.append((watcher.step, change.batch_size, change.accumulation))
+
+    with RecordingCollector() as collector, tempfile.TemporaryDirectory() as folder:
+        collector.answer = lambda measurement: answered(
+            batch_size=measurement["units"],
+            recommended=40,
+            step=measurement["step"],
+            attempt=measurement["attempt"],
+        )
+        watcher = noisescale.jax.watch(
+            sink=collector.url,
+            every=3,
+            spool_directory=folder,
+            user_runs=False,
+            on_recommendation=follow,
+            batch_size_limits=noisescale.BatchSizeLimits(agreeing_measurements=0),
+        )
+        train(watcher, 10, 2)
+        watcher.close()
+    # Step 0 was measured, the answer was there at the end of step 3, and step 4 told it.
+    assert changes == [(5, 40.0, 8)], changes
+    assert watcher.counts == {"run-ended": 1}, watcher.counts
+
+
 CASES: list[Callable[[], None]] = [
     one_part_a_device,
     uneven_parts_on_each_device,
@@ -182,15 +260,32 @@ CASES: list[Callable[[], None]] = [
 ]
 
 
+PROCESS_CASES: list[Callable[[], None]] = [
+    uneven_parts_on_each_device,
+    pmap,
+    a_tap_before_clipping,
+    the_hessian_of_every_second_device_where_each_has_one_part,
+    processes_measure_the_same_steps_as_the_first_one_chose,
+    processes_are_told_of_a_recommendation_after_the_same_step,
+]
+
+
 def main() -> None:
+    file, *process = sys.argv[1:]
+    cases = CASES
+    if process:
+        rank, port = process
+        cases = PROCESS_CASES
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")  # type: ignore[no-untyped-call]
+        jax.distributed.initialize(f"127.0.0.1:{port}", PROCESSES, int(rank))
     assert len(jax.devices()) == DEVICES
     failed = {}
-    for case in CASES:
+    for case in cases:
         try:
             case()
         except Exception:
             failed[case.__name__] = traceback.format_exc()
-    print(json.dumps(failed))
+    Path(file).write_text(json.dumps(failed))
 
 
 if __name__ == "__main__":

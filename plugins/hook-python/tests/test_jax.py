@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from jax.flatten_util import ravel_pytree
 
 import noisescale
 from collector_double import RecordingCollector
-from jax_device_cases import CASES, DEVICES
+from jax_device_cases import CASES, DEVICES, PROCESS_CASES, PROCESSES
 from jax_training import (
     FLOAT32,
     Params,
@@ -549,6 +550,55 @@ def test_a_loop_that_follows_the_recommendation_is_told_by_record(tmp_path: Path
     assert watcher.counts == {"run-ended": 1}
 
 
+def test_a_run_that_is_watched_again_by_its_name_ends_its_earlier_watcher_and_goes_on_from_the_new_first_step(
+    tmp_path: Path,
+) -> None:
+    def watch(run: str | None, first_step: int = 0) -> noisescale.jax.Watcher:
+        return noisescale.jax.watch(
+            run=run,
+            project="digits",
+            sink=collector.url,
+            every=1,
+            first_step=first_step,
+            spool_directory=tmp_path,
+            user_runs=False,
+        )
+
+    _, _, parts = THREE_PARTS(network(), *BATCH)
+    with RecordingCollector() as collector:
+        before, other, unnamed = watch("digits-7"), watch("digits-8"), watch(None)
+        before.record(parts)
+        after = watch("digits-7", first_step=5)
+        for watcher in (before, after, other, unnamed, watch(None)):
+            watcher.record(parts)
+            watcher.close()
+        seen = [
+            (measurement["step"], measurement["attempt"])
+            for _, path, body in collector.requests
+            for measurement in body.get("measurements", [])
+            if path.endswith("/digits-7/measurements")
+        ]
+    assert before.counts == after.counts == {"run-ended": 1}
+    assert (before.measurements, other.measurements, unnamed.measurements) == (1, 1, 1)
+    assert [step for step, _ in seen] == [0, 5]
+    assert len({attempt for _, attempt in seen}) == 2
+
+
+@pytest.mark.parametrize("left_out", [True, False], ids=["left out", "always None"])
+def test_a_step_that_does_not_go_by_measure_is_one_warning(left_out: bool, caplog: pytest.LogCaptureFixture) -> None:
+    function = jax.jit(grad_parts(loss, 3))
+    watcher, seen = watched(every=4)
+    with caplog.at_level(logging.WARNING, "noisescale"):
+        for _ in range(6):
+            parts = function(network(), *BATCH, **({} if left_out else {"measure": None}))[2]
+            watcher.record(parts)
+        watcher.close()
+    assert watcher.counts == {"measure-unused": 1, "run-ended": 1}
+    assert [m["step"] for m in seen] == ([0, 4] if left_out else [])
+    (line,) = said(caplog)
+    assert "hand it over as measure=" in line
+
+
 def test_nothing_is_measured_where_measuring_is_switched_off() -> None:
     watcher, seen = watched(enabled=False, every=None)
     assert watcher.measure is None
@@ -564,27 +614,53 @@ def test_squares_of_a_hundred_million_elements_keep_six_digits() -> None:
     assert float(jax.jit(squares)({"kernel": gradient})[0]) == pytest.approx(exact, rel=1e-6)
 
 
-@pytest.fixture(scope="module")
-def failed_on_devices() -> dict[str, str]:
-    """What failed on four devices, by case."""
+def failed_cases(folder: Path, processes: int) -> list[dict[str, str]]:
+    """What failed on four devices, by case, in each process."""
     here = Path(__file__).parent
-    ran = subprocess.run(
-        [sys.executable, str(here / "jax_device_cases.py")],
-        env={
-            **os.environ,
-            "PYTHONPATH": f"{here.parent / 'src'}:{here}",
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={DEVICES}",
-        },
-        stdout=subprocess.PIPE,
-        check=True,
-        timeout=300,
-    )
-    failed: dict[str, str] = json.loads(ran.stdout)
-    return failed
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{here.parent / 'src'}:{here}",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={DEVICES // processes}",
+    }
+    files = [folder / f"{rank}.json" for rank in range(processes)]
+    ran = [
+        subprocess.Popen(
+            [sys.executable, str(here / "jax_device_cases.py"), str(file)]
+            + ([] if processes == 1 else [str(rank), str(port)]),
+            env=environment,
+        )
+        for rank, file in enumerate(files)
+    ]
+    try:
+        assert [process.wait(300) for process in ran] == [0] * processes
+    finally:
+        for process in ran:
+            process.kill()
+    return [json.loads(file.read_text()) for file in files]
+
+
+@pytest.fixture(scope="module")
+def failed_in_one_process(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
+    return failed_cases(tmp_path_factory.mktemp("devices"), 1)
+
+
+@pytest.fixture(scope="module")
+def failed_in_two_processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
+    return failed_cases(tmp_path_factory.mktemp("processes"), PROCESSES)
 
 
 @pytest.mark.parametrize("case", [case.__name__ for case in CASES])
 def test_devices_that_share_a_batch_are_measured_by_the_parts_of_all(
-    case: str, failed_on_devices: dict[str, str]
+    case: str, failed_in_one_process: list[dict[str, str]]
 ) -> None:
-    assert failed_on_devices.get(case) is None
+    assert [failed.get(case) for failed in failed_in_one_process] == [None]
+
+
+@pytest.mark.parametrize("case", [case.__name__ for case in PROCESS_CASES])
+def test_processes_that_share_a_batch_are_measured_by_the_parts_of_all_and_the_first_one_sends(
+    case: str, failed_in_two_processes: list[dict[str, str]]
+) -> None:
+    assert [failed.get(case) for failed in failed_in_two_processes] == [None] * PROCESSES

@@ -27,7 +27,7 @@ class Store(Protocol):
     def set(self, key: str, value: str, /) -> None:
         """Sets a value."""
 
-    def get(self, key: str, /) -> bytes:
+    def get(self, key: str, /) -> bytes | str:
         """Gets a value that is there."""
 
     def check(self, keys: list[str], /) -> bool:

@@ -32,6 +32,7 @@ class MeasuredRun:
         own_log: OwnLog | None,
         *,
         exchange: Exchange | None = None,
+        reduced: bool = False,
         remedies: Mapping[EventCode, str] | None = None,
     ) -> None:
         """Begins.
@@ -43,6 +44,7 @@ class MeasuredRun:
             recommendations: Told of measurements and steps; None where nobody asks.
             own_log: The user's own runs that are logged to; None where none is.
             exchange: With the other processes that train along; None where none do.
+            reduced: Whether what is passed on is of all processes already.
             remedies: What a user of this framework can do, by code.
         """
         self.report = report
@@ -52,6 +54,7 @@ class MeasuredRun:
         self._recommendations = recommendations
         self._own_log = own_log
         self._exchange = exchange
+        self._reduced = reduced
         self._remedies = remedies or {}
         self._failures = 0
         self._said: set[EventCode] = set()
@@ -78,7 +81,7 @@ class MeasuredRun:
 
     def pass_on(self, sums: RankSums) -> None:
         """Takes this process's numbers of a step, or why there are none."""
-        if self._exchange is None:
+        if self._exchange is None or self._reduced:
             self._measured(sums)
         else:
             self._exchange.put(sums)

@@ -18,6 +18,7 @@ EventCode = Literal[
     "hessian-failed",
     "hook-failed",
     "lbfgs",
+    "measure-unused",
     "not-covered",
     "not-finite",
     "not-one-gradient",
@@ -46,6 +47,10 @@ _SAID = {
         "mixture of sizes"
     ),
     "lbfgs": "LBFGS runs many backward passes a step, which are no parts of one batch: nothing is measured",
+    "measure-unused": (
+        "the step does not go by watcher.measure, so that each step is measured or none is: hand it over as measure= "
+        "to what grad_parts gave back"
+    ),
     "not-covered": "the squares of each example's gradient cannot be read, parts of the batch are taken instead",
     "not-one-gradient": (
         "the squares of the parts and that of their mean are of different gradients, and nothing is measured: both "

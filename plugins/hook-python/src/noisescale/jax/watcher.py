@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from noisescale.cadence import Cadence
-from noisescale.exchange import RankSums
+from noisescale.exchange import Exchange, RankSums
 from noisescale.jax.gradient import Measure
 from noisescale.jax.sums import Counts, PartSums, Tree
 from noisescale.layer_names import layers_of
@@ -45,6 +45,7 @@ class Watcher(Watched):
     def __init__(
         self,
         report: Report,
+        exchange: Exchange | None,
         *,
         every: int | None,
         layers: bool,
@@ -55,14 +56,23 @@ class Watcher(Watched):
         enabled: bool,
     ) -> None:
         cadence = Cadence(every, first_step)
-        super().__init__(MeasuredRun(report, cadence, None, recommendations, own_log, remedies=_REMEDIES), first_step)
+        self._alone = jax.process_count() == 1
+        if exchange is not None:
+            tell = self._tell if jax.process_index() == 0 else None
+            cadence = Cadence(every, first_step, tell=tell, ask=exchange.told)
+        run = MeasuredRun(
+            report, cadence, None, recommendations, own_log, exchange=exchange, reduced=True, remedies=_REMEDIES
+        )
+        super().__init__(run, first_step)
+        self._exchange = exchange
+        # A step later the processes have heard of what the first one announced.
+        self._waits_after_measured = exchange is not None and recommendations is not None
+        self._after_measured = False
         self._layers = layers
         self._hessian_every = hessian_every
         self._next_hessian = first_step
         self._enabled = enabled
         self._run.off = not enabled
-        # Processes that train together run one program each step, so that none of them may leave a measure out.
-        self._alone = jax.process_count() == 1
         self._readings: deque[_Reading] = deque(maxlen=_MOST_WAITING)
         self._last_of_tap = -1
         self._measure = self._next_measure()
@@ -74,7 +84,10 @@ class Watcher(Watched):
         return self._measure
 
     def record(self, source: Tree, *, learning_rate: jax.Array | float | None = None) -> None:
-        """Ends a step. Never raises, and waits for the device in the first 40 steps alone, where `every` is chosen.
+        """Ends a step. Never raises, and waits for the device in the steps alone in which `every` is chosen.
+
+        These are the first 40, with several processes 50; several that follow recommendations wait at the step after
+        each measured one too.
 
         Args:
             source: What the step returned: the `PartSums` of `grad_parts`, or the state of an optimizer (that of optax,
@@ -85,22 +98,35 @@ class Watcher(Watched):
         step, self._step = self._step, self._step + 1
         measured = self._measure is not None
         try:
-            if not self._run.off:
-                if measured:
-                    self._readings.append(_Reading(step, time.time() * 1000, _sums_in(source), learning_rate))
-                if self._run.cadence.choosing:
-                    jax.block_until_ready(_arrays_in(source))  # type: ignore[no-untyped-call]
+            waits = self._run.cadence.choosing or (self._after_measured and self._waits_after_measured)
+            if waits and self._goes_on:
+                jax.block_until_ready(_arrays_in(source))  # type: ignore[no-untyped-call]
+            if isinstance(source, PartSums) and source.measured != measured and not self._run.off:
+                self._run.say_once(step, "warning", "measure-unused")
+            elif measured and not self._run.off:
+                self._readings.append(_Reading(step, time.time() * 1000, _sums_in(source), learning_rate))
             self._read_ready()
         except Exception as error:
             self._run.failed(self._step, error)
         self._run.step_ended(step, measured)
+        self._after_measured = measured
         self._measure = self._next_measure()
+
+    def _tell(self, every: int) -> None:
+        """Hands the choice to all processes; one of a hook that failed is none."""
+        if self._exchange is not None and not self._run.off:
+            self._exchange.tell(every)
 
     def _end(self) -> None:
         self._run.off = True
 
+    @property
+    def _goes_on(self) -> bool:
+        """Whether steps are measured: processes run one program each step, so that none may leave a measure out."""
+        return self._enabled and not (self._run.off and self._alone)
+
     def _next_measure(self) -> Measure | None:
-        if not self._enabled or (self._run.off and self._alone) or not self._run.cadence.measures(self._step):
+        if not self._goes_on or not self._run.cadence.measures(self._step):
             return None
         if self._hessian_every is None or self._step < self._next_hessian:
             return Measure()
