@@ -12,7 +12,8 @@ import torch
 from torch import distributed
 
 import noisescale
-from distributed_cases import CASES, RANKS, sharded
+from distributed_cases import CASES
+from distributed_models import RANKS, sharded
 from noisescale.wire import Measurement
 from training import FLOAT32, batches, brute_force, cross_entropy, network
 
