@@ -27,6 +27,7 @@ from torch.utils.checkpoint import checkpoint
 
 import lightning_training
 import noisescale
+import transformers_following
 import transformers_training
 from collector_double import RecordingCollector
 from distributed_forms import (
@@ -305,6 +306,25 @@ def transformers_train(parts: int) -> None:
         assert measurement["big"]["batch_size"] == pytest.approx(4 / q)
 
 
+def transformers_follow_a_recommendation() -> None:
+    """Steps have the same number of parts in both, which take each row of an epoch once between them."""
+    with tempfile.TemporaryDirectory() as folder:
+        trainer, journal, changes, _ = transformers_following.follow(Path(folder), {0: 16}, parts=1, num_train_epochs=2)
+    assert [change.accumulation for change in changes] == [2]
+    both: list[tuple[list[int], dict[int, list[int]], list[float]]] = [([], {}, [])] * RANKS
+    distributed.all_gather_object(both, (journal.sizes, journal.rows(), [step.rate for step in journal.steps]))
+    (sizes, rows, rates), (others_sizes, others_rows, others_rates) = both
+    assert sizes == others_sizes
+    assert rates == others_rates
+    # The first process has an answer after its first step, all change a step later, and an even number has been taken.
+    assert sizes == [1] * 2 + [2] * 5 + [1] + [2] * 6 + [1]
+    for epoch in range(2):
+        assert sorted(rows[epoch] + others_rows[epoch]) == list(range(104))
+    assert trainer.state.global_step == trainer.state.max_steps
+    assert trainer.optimizer is not None
+    assert trainer.optimizer.param_groups[0]["lr"] == 0
+
+
 def accelerate_trains() -> None:
     rank = distributed.get_rank()
     accelerator = Accelerator(gradient_accumulation_steps=2, cpu=True)
@@ -444,6 +464,7 @@ CASES: dict[str, Callable[[], object]] = {
     "Accelerate": accelerate_trains,
     "Hugging Face Trainer, one part a process": partial(transformers_train, 1),
     "Hugging Face Trainer, three parts a process": partial(transformers_train, 3),
+    "Hugging Face Trainer, the number of parts that is recommended": transformers_follow_a_recommendation,
     # The last one: later trainings of the first process would not meet their like.
     "DDP, watched by one process alone": watched_by_the_first_alone,
 }

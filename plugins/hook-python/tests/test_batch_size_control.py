@@ -160,6 +160,20 @@ def test_after_a_change_it_waits_for_measurements_of_its_own_and_for_the_answer_
     assert size(at(40)) == (128, 128)
 
 
+def test_what_is_measured_before_a_change_takes_effect_is_not_of_the_new_batch_size() -> None:
+    control = BatchSizeControl(limits(measurements_between=1), "sgd")
+
+    def at(step: int) -> BatchSizeChange | None:
+        control.measured(0, step)
+        return control.decide(answered(step, recommended=1000))
+
+    assert at(10) is not None
+    control.takes_effect(13)
+    # Another process's numbers come late, of steps with the batch size before.
+    assert [at(11), at(12)] == [None, None]
+    assert at(13) is not None
+
+
 def test_it_stands_until_answers_in_a_row_have_called_for_the_same_change_over_some_measurements() -> None:
     control = BatchSizeControl(limits(agreeing_measurements=10), "sgd")
 

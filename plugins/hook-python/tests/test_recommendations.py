@@ -187,6 +187,39 @@ def test_lightning_follows_where_both_numbers_divide_the_batches_so_far(tmp_path
     assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(1.5 * RATE)
 
 
+def test_lightning_takes_no_more_batches_a_step_than_an_epoch_has_and_scales_the_rate_once(tmp_path: Path) -> None:
+    class Training(Network):
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.SGD(self.parameters(), lr=RATE)
+
+    ((x, y),) = batches([8 * 4])
+    changes: list[noisescale.BatchSizeChange] = []
+    with RecordingCollector() as collector:
+        recommending(collector, 800)
+        often = noisescale.BatchSizeLimits(agreeing_measurements=0, measurements_between=1)
+        callback = noisescale.lightning.Callback(
+            follow_recommendation=True,
+            on_recommendation=changes.append,
+            **{**options(collector, tmp_path), "batch_size_limits": often},
+        )
+        trainer = pl.Trainer(
+            max_epochs=8,
+            accumulate_grad_batches=2,
+            accelerator="cpu",
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            callbacks=[callback, Flushing(callback)],
+        )
+        trainer.fit(Training(), DataLoader(TensorDataset(x, y), batch_size=8))
+    assert [change.accumulation for change in changes] == [4]
+    assert trainer.accumulate_grad_batches == 4
+    factor = changes[0].learning_rate_factor
+    assert factor is not None
+    assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(factor * RATE)
+
+
 def test_accelerate_follows_with_its_own_two_attributes(tmp_path: Path) -> None:
     ((x, y),) = batches([8 * 22])
     accelerator = Accelerator(gradient_accumulation_steps=2, cpu=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, IterableDataset
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
 
 import noisescale
@@ -64,17 +64,10 @@ def token_sums(model: nn.Module, rows: Sequence[Row]) -> tuple[dict[str, torch.T
     return named, int(targets.ne(-100).sum())
 
 
-def train(
-    folder: Path,
-    rows: int,
-    *,
-    parts: int,
-    micro_batch: int,
-    options: dict[str, object] | None = None,
-    **arguments: object,
-) -> tuple[list[Measurement], noisescale.Watcher]:
-    seen: list[Measurement] = []
-    trainer = Trainer(
+def trainer_of(
+    folder: Path, data: Dataset[Row] | IterableDataset[Row], *, parts: int, micro_batch: int, **arguments: object
+) -> Trainer:
+    return Trainer(
         model=language_model(),
         args=TrainingArguments(
             **{  # type: ignore[arg-type]
@@ -93,8 +86,21 @@ def train(
                 **arguments,
             }
         ),
-        train_dataset=Sentences(rows),
+        train_dataset=data,
     )
+
+
+def train(
+    folder: Path,
+    rows: int,
+    *,
+    parts: int,
+    micro_batch: int,
+    options: dict[str, object] | None = None,
+    **arguments: object,
+) -> tuple[list[Measurement], noisescale.Watcher]:
+    seen: list[Measurement] = []
+    trainer = trainer_of(folder, Sentences(rows), parts=parts, micro_batch=micro_batch, **arguments)
     attached = noisescale.transformers.attach(
         trainer,
         **{"sink": seen.append, "every": 1, **(options or {})},  # type: ignore[arg-type]

@@ -100,9 +100,13 @@ class BatchSizeControl:
         self._last = (attempt, step)
         if self._limits.micro_batch is None:
             self._micro_batch = micro_batch
-        if self._missing > 0:
+        if self._missing > 0 and step >= self._from_step:
             self._missing -= 1
             self._from_step = step
+
+    def takes_effect(self, step: int) -> None:
+        """Tells of the first step that may have the batch size of the change that was decided last."""
+        self._from_step = max(self._from_step, step)
 
     def decide(self, snapshot: BriefSnapshot) -> BatchSizeChange | None:
         """Returns the change that is due, and None while the batch size stands."""

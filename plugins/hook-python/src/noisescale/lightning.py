@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch.utilities.data import BType, extract_batch_size
 
 from noisescale.batch_size_control import BatchSizeChange
+from noisescale.following import Following
 from noisescale.pytorch.learning_rate import scale_learning_rate
 from noisescale.pytorch.watch import WatchOptions, watch
 from noisescale.pytorch.watcher import Watcher
@@ -44,7 +45,7 @@ class Callback(pl.Callback):
         self._optimizer = optimizer
         self._options = options
         self._follows = follow_recommendation
-        self._pending: BatchSizeChange | None = None
+        self._following: Following | None = None
         self._units = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -53,14 +54,8 @@ class Callback(pl.Callback):
         if self._follows:
             if not pl_module.automatic_optimization:
                 raise ValueError("follow_recommendation=True: manual optimization takes on_recommendation instead")
-            told = options.get("on_recommendation")
-
-            def change_later(change: BatchSizeChange) -> None:
-                self._pending = change
-                if told is not None:
-                    told(change)
-
-            options = {**options, "on_recommendation": change_later}
+            self._following = Following(options, trainer.num_training_batches)
+            options = self._following.options
         model = trainer.strategy.model
         self.watcher = watch(
             pl_module if model is None else model,
@@ -69,20 +64,21 @@ class Callback(pl.Callback):
             first_step=trainer.global_step,
             **options,
         )
+        if self._following is not None:
+            self._following.watcher = self.watcher
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: BType, batch_idx: int
     ) -> None:
         """Takes the size of the part that comes, and changes their number where that is due."""
-        if self._pending is not None and batch_idx % trainer.accumulate_grad_batches == 0:
-            self._change(trainer, batch_idx, self._pending)
+        if self._following is not None and batch_idx % trainer.accumulate_grad_batches == 0:
+            change = self._following.due(batch_idx)
+            if change is not None:
+                self._change(trainer, change)
         if self.watcher is not None and self.watcher.measuring:
             self._units = self._units_of(batch)
 
-    def _change(self, trainer: pl.Trainer, batch_idx: int, change: BatchSizeChange) -> None:
-        if batch_idx % change.accumulation != 0:
-            return
-        self._pending = None
+    def _change(self, trainer: pl.Trainer, change: BatchSizeChange) -> None:
         trainer.accumulate_grad_batches = change.accumulation
         if change.learning_rate_factor is not None:
             optimizer = trainer.optimizers[self._optimizer]

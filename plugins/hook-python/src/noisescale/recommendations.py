@@ -35,7 +35,7 @@ class Recommendations:
     def step_ended(self, step: int, measured: bool, exchange: Exchange | None) -> None:
         """Tells of a change that is due."""
         if exchange is None:
-            change = self._due() if measured else None
+            change = self._due(step + 1) if measured else None
             if change is not None:
                 self._tell(step, change)
             return
@@ -43,18 +43,21 @@ class Recommendations:
         announced = None if asks_about is None else exchange.announced(asks_about)
         if measured:
             # Of the other processes none has an answer to decide by.
-            change = self._due()
+            change = self._due(step + 2)
             if change is not None:
                 exchange.announce(step, change)
         if announced is not None:
             self._tell(step, BatchSizeChange(*cast(tuple[float, int, float | None, BriefSnapshot], announced)))
 
-    def _due(self) -> BatchSizeChange | None:
+    def _due(self, takes_effect: int) -> BatchSizeChange | None:
         snapshot = self._report.sink.snapshot
         if snapshot is None or snapshot is self._seen:
             return None
         self._seen = snapshot
-        return self._control.decide(snapshot)
+        change = self._control.decide(snapshot)
+        if change is not None:
+            self._control.takes_effect(takes_effect)
+        return change
 
     def _tell(self, step: int, change: BatchSizeChange) -> None:
         try:

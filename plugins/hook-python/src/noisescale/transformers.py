@@ -8,6 +8,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from noisescale.pytorch.watch import WatchOptions, watch
 from noisescale.pytorch.watcher import Watcher
+from noisescale.trainer_accumulation import TrainerAccumulation
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -18,10 +19,11 @@ _IGNORED = -100
 class Attachment(TrainerCallback):
     """A watched Trainer."""
 
-    def __init__(self, trainer: Trainer, options: WatchOptions) -> None:
+    def __init__(self, trainer: Trainer, options: WatchOptions, follow_recommendation: bool) -> None:
         self.watcher: Watcher | None = None
         self._trainer = trainer
         self._options = options
+        self._accumulation = TrainerAccumulation(trainer) if follow_recommendation else None
         self._shifts = _shifts_labels(trainer)
         self._train = trainer.training_step
         vars(trainer)["training_step"] = self._training_step
@@ -31,13 +33,14 @@ class Attachment(TrainerCallback):
     ) -> None:
         """Attaches the hooks."""
         optimizer = self._trainer.optimizer
+        options = self._options if self._accumulation is None else self._accumulation.begin(self._options)
         if optimizer is not None:
             self.watcher = watch(
                 self._trainer.model_wrapped,
                 optimizer,
                 scaler=self._trainer.accelerator.scaler,
                 first_step=state.global_step,
-                **self._options,
+                **options,
             )
 
     def on_train_end(
@@ -100,7 +103,7 @@ def _shifts_labels(trainer: Trainer) -> bool:
     return getattr(loss, "__name__", "") == "ForCausalLMLoss" and not both
 
 
-def attach(trainer: Trainer, **options: "Unpack[WatchOptions]") -> Attachment:
+def attach(trainer: Trainer, *, follow_recommendation: bool = False, **options: "Unpack[WatchOptions]") -> Attachment:
     """Has a Trainer's training measured: accumulation or processes give the parts.
 
     Losses over the tokens of all parts are weighted so. `unit="token"` counts predicted tokens; else a unit is a row of
@@ -108,11 +111,20 @@ def attach(trainer: Trainer, **options: "Unpack[WatchOptions]") -> Attachment:
 
     Args:
         trainer: Before its `train`.
-        options: As in `watch`.
+        follow_recommendation: `gradient_accumulation_steps` becomes what is recommended, and the learning rate is
+            scaled along, where the collector knows a factor. It does so when an epoch begins, or after a number of
+            batches that the new number divides: the Trainer steps after its multiples, counted from the epoch's
+            beginning. Each epoch has all of its rows. `max_steps` stays where it is given; else `num_train_epochs`
+            does, and the steps and the schedule are made to end with it. A checkpoint is resumed with the number of
+            batches, and at the row, that it was saved with.
+        options: As in `watch`; `on_recommendation` is called before the change.
 
     Returns:
         Its `watcher` is None until training begins.
+
+    Raises:
+        ValueError: `follow_recommendation` with transformers before version 5.
     """
-    attachment = Attachment(trainer, options)
+    attachment = Attachment(trainer, options, follow_recommendation)
     trainer.add_callback(attachment)
     return attachment
