@@ -54,13 +54,13 @@ class TrainerAccumulation:
         # Batches of the epoch so far.
         self._taken = 0
 
-    def begin(self, options: WatchOptions) -> WatchOptions:
+    def begin(self, options: WatchOptions) -> Following:
         """Says what to call `watch` with, when training begins."""
         self._following = Following(options, self._batches if self._has_length else math.inf)
         if self._changed:
             self._schedule_by_data()
         self._set_lengths()
-        return self._following.options
+        return self._following
 
     def _set_initial_training_values(
         self, args: TrainingArguments, dataloader: DataLoader[object]

@@ -33,15 +33,17 @@ class Attachment(TrainerCallback):
     ) -> None:
         """Attaches the hooks."""
         optimizer = self._trainer.optimizer
-        options = self._options if self._accumulation is None else self._accumulation.begin(self._options)
+        following = None if self._accumulation is None else self._accumulation.begin(self._options)
         if optimizer is not None:
             self.watcher = watch(
                 self._trainer.model_wrapped,
                 optimizer,
                 scaler=self._trainer.accelerator.scaler,
                 first_step=state.global_step,
-                **options,
+                **(self._options if following is None else following.options),
             )
+            if following is not None:
+                following.watcher = self.watcher
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
