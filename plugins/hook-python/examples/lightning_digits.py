@@ -32,7 +32,8 @@ def main() -> None:
     data = TensorDataset(torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target))
 
     def say(change: noisescale.BatchSizeChange) -> None:
-        print(f"batch size {change.batch_size:g}: {change.accumulation} parts, rate × {change.learning_rate_factor}")
+        factor = change.learning_rate_factor or 1.0
+        print(f"step {trainer.global_step}: batch size {change.batch_size:g} is due, rate × {factor:.4g}")
 
     callback = noisescale.lightning.Callback(
         project="digits", every=1, follow_recommendation=True, on_recommendation=say
@@ -49,8 +50,9 @@ def main() -> None:
     trainer.fit(Digits(), DataLoader(data, batch_size=8, shuffle=True, drop_last=True))
     watcher = callback.watcher
     if watcher is not None and watcher.snapshot is not None:
-        parts = trainer.accumulate_grad_batches
-        print(f"{watcher.measurements} measurements, {parts} parts, B_simple {watcher.snapshot['b_simple']}")
+        parts, rate = trainer.accumulate_grad_batches, trainer.optimizers[0].param_groups[0]["lr"]
+        b_simple = watcher.snapshot["b_simple"]
+        print(f"{watcher.measurements} measurements, {parts} parts, rate {rate:.4g}, B_simple {b_simple}")
 
 
 if __name__ == "__main__":

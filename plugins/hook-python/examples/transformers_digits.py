@@ -1,4 +1,5 @@
-"""Trains a small network on scikit-learn's handwritten digits with the Hugging Face Trainer.
+"""Trains a small network on scikit-learn's handwritten digits with the Hugging Face Trainer, which follows
+the recommended batch size.
 
 pip install noisescale transformers accelerate scikit-learn
 npx pnpm@12 noisescale serve          # in the checkout, in another terminal
@@ -46,23 +47,30 @@ def main() -> None:
             output_dir=folder,
             per_device_train_batch_size=8,
             gradient_accumulation_steps=4,
-            max_steps=500,
+            num_train_epochs=20,
             optim="sgd",
             learning_rate=0.05,
             lr_scheduler_type="constant",
             use_cpu=True,
+            disable_tqdm=True,
             report_to="none",
             save_strategy="no",
         )
         trainer = Trainer(model=Network(), args=arguments, train_dataset=Digits())
-        attached = noisescale.transformers.attach(trainer, project="digits", every=1)
+
+        def say(change: noisescale.BatchSizeChange) -> None:
+            factor = change.learning_rate_factor or 1.0
+            print(f"step {trainer.state.global_step}: batch size {change.batch_size:g} is due, rate × {factor:.4g}")
+
+        attached = noisescale.transformers.attach(
+            trainer, project="digits", every=1, follow_recommendation=True, on_recommendation=say
+        )
         trainer.train()
     watcher = attached.watcher
-    if watcher is not None and watcher.snapshot is not None:
-        recommended = watcher.snapshot["recommendation"]["batch_size"]
-        print(
-            f"{watcher.measurements} measurements, B_simple {watcher.snapshot['b_simple']}, recommended {recommended}"
-        )
+    if watcher is not None and watcher.snapshot is not None and trainer.optimizer is not None:
+        parts, rate = arguments.gradient_accumulation_steps, trainer.optimizer.param_groups[0]["lr"]
+        b_simple = watcher.snapshot["b_simple"]
+        print(f"{watcher.measurements} measurements, {parts} parts, rate {rate:.4g}, B_simple {b_simple}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Each example as its first lines say to run it, against a real collector."""
 
+import csv
+import io
 import json
 import os
 import re
@@ -9,13 +11,19 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from statistics import mode
 from typing import Any
 
 import pytest
 
 HERE = Path(__file__).parent.parent
 EXAMPLES = sorted((HERE / "examples").glob("*.py"))
+
+# Trainings that follow the recommendation, from four parts of eight rows at this rate.
+FOLLOWING = {"accelerate_digits", "closed_loop_digits", "lightning_digits", "transformers_digits"}
+FIRST_BATCH_SIZE, FIRST_RATE = 32, 0.05
 
 # Fewer than a reader would run, where an example takes a number; enough that measurements come.
 STEPS = "20"
@@ -36,6 +44,16 @@ def collector(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def runs(collector: str) -> dict[str, Any]:
     with urllib.request.urlopen(f"{collector}/v1/runs") as response:
         return {run["run"]: run for run in json.load(response)["runs"]}
+
+
+def batch_sizes_by_rate(collector: str, run: str) -> dict[float, list[float]]:
+    """Of the measured steps, in their order; an epoch's last step may be a short one."""
+    with urllib.request.urlopen(f"{collector}/v1/runs/{run}/series.csv") as response:
+        rows = list(csv.DictReader(io.TextIOWrapper(response, "utf-8")))
+    by_rate: dict[float, list[float]] = {}
+    for row in rows:
+        by_rate.setdefault(float(row["learning_rate"]), []).append(float(row["batch_size [examples]"]))
+    return by_rate
 
 
 def seconds_of_children() -> float:
@@ -77,3 +95,13 @@ def test_an_example_ends_well_within_a_minute_and_its_measurements_arrive(
     # Nothing is left to wait on disk.
     assert list(tmp_path.rglob("*.ndjson")) == []
     assert done.stdout.strip()
+    if example.stem in FOLLOWING:
+        by_rate = batch_sizes_by_rate(collector, run["run"])
+        # A change after which the training goes on for a while has its own batch size and its own rate.
+        stays = {rate: mode(sizes) for rate, sizes in by_rate.items() if len(sizes) >= 10}
+        assert len(stays) >= 2
+        assert next(iter(stays.items())) == (FIRST_RATE, FIRST_BATCH_SIZE)
+        for (rate, size), (next_rate, next_size) in pairwise(stays.items()):
+            # SGD: less than in proportion.
+            low, high = sorted((1.0, next_size / size))
+            assert low < next_rate / rate < high

@@ -1,7 +1,9 @@
 """When a recommended number of parts is handed out to a trainer that counts the batches of an epoch."""
 
 import math
+import re
 
+import pytest
 import torch
 
 import noisescale
@@ -51,6 +53,13 @@ def test_an_answer_about_the_batch_size_before_the_last_change_is_not_followed()
     assert following.due(0) is None
     told(following.options, 4, step=40)
     assert following.due(0) is not None
+
+
+def test_a_wrong_option_is_named_when_training_begins() -> None:
+    with pytest.raises(ValueError, match="on_recommendation=3: must be a function"):
+        Following({"on_recommendation": 3}, 10)  # type: ignore[typeddict-item]
+    with pytest.raises(TypeError, match=re.escape("batch_size_limits={}: must be noisescale.BatchSizeLimits")):
+        Following({"batch_size_limits": {}}, 10)  # type: ignore[typeddict-item]
 
 
 def test_no_step_is_asked_to_have_more_batches_than_an_epoch() -> None:

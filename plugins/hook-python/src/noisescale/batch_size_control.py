@@ -71,6 +71,12 @@ class BatchSizeLimits:
         _require("max_age_steps", self.max_age_steps, self.max_age_steps >= 0, "a number from 0")
 
 
+def check_limits(value: object) -> None:
+    """Raises TypeError, naming the option, if `value` is neither None nor limits."""
+    if not isinstance(value, BatchSizeLimits | None):
+        raise TypeError(f"batch_size_limits={value!r}: must be noisescale.BatchSizeLimits(…)")
+
+
 class BatchSizeControl:
     """Every change is relative to the batch size that was measured.
 

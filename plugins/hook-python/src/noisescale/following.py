@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from noisescale.batch_size_control import BatchSizeChange, BatchSizeLimits
+from noisescale.batch_size_control import BatchSizeChange, BatchSizeLimits, check_limits
+from noisescale.options import check_function
 
 if TYPE_CHECKING:
     from noisescale.pytorch.watch import WatchOptions
@@ -24,8 +25,13 @@ class Following:
         Args:
             options: As in `watch`; `on_recommendation` is called before the change.
             batches: That each process has in an epoch; inf where that is not known. A step has no more.
+
+        Raises:
+            ValueError, TypeError: Naming the option that is wrong.
         """
         self._told = options.get("on_recommendation")
+        check_function("on_recommendation", self._told)
+        check_limits(options.get("batch_size_limits"))
         self._batches = batches
         self.watcher: Watcher | None = None
         self._pending: BatchSizeChange | None = None

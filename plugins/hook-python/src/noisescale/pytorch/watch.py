@@ -8,7 +8,7 @@ from typing import Literal, TypedDict
 import torch
 from torch import distributed, nn
 
-from noisescale.batch_size_control import BatchSizeChange, BatchSizeLimits
+from noisescale.batch_size_control import BatchSizeChange, BatchSizeLimits, check_limits
 from noisescale.options import check_count, check_function, check_parts, check_size
 from noisescale.pytorch.processes import NotMeasuredError, processes_of
 from noisescale.pytorch.quadratic_forms import AdamMetric
@@ -99,8 +99,7 @@ def watch(
     check_count("hessian_every", hessian_every)
     check_count("first_step", first_step, 0)
     check_function("on_recommendation", on_recommendation)
-    if not isinstance(batch_size_limits, BatchSizeLimits | None):
-        raise TypeError(f"batch_size_limits={batch_size_limits!r}: must be noisescale.BatchSizeLimits(…)")
+    check_limits(batch_size_limits)
     if scaler is not None and not hasattr(scaler, "scale"):
         raise TypeError(f"scaler={scaler!r}: must be the torch.amp.GradScaler of the training")
     if on_recommendation is not None and parts is not None:
