@@ -158,6 +158,12 @@ def checkpointed(model: nn.Module, batch: Batch, reentrant: bool) -> torch.Tenso
     return nn.functional.cross_entropy(checkpoint(model, x, use_reentrant=reentrant), batch[1])
 
 
+def with_compiled_layers(model: nn.Module) -> nn.Module:
+    for layer in model.children():
+        layer.compile(backend="aot_eager")
+    return model
+
+
 def skipped_by_the_scaler() -> None:
     rank = distributed.get_rank()
     model = DistributedDataParallel(network())
@@ -409,6 +415,9 @@ CASES: dict[str, Callable[[], object]] = {
     # A static graph whose first backward pass is under no_sync fails in PyTorch 2.13 itself.
     "DDP, static graph, three parts reduced each": partial(train, partial(ddp, static_graph=True), sync_all=True),
     "DDP, gradients as bucket views": partial(train, partial(ddp, gradient_as_bucket_view=True)),
+    "DDP, static graph, gradients as bucket views": partial(
+        train, partial(ddp, static_graph=True, gradient_as_bucket_view=True), sync_all=True
+    ),
     "DDP, small buckets": partial(train, partial(ddp, bucket_cap_mb=0.001)),
     "DDP, uneven parts": partial(train, ddp, sizes=[[8, 3, 5], [6, 8]]),
     "DDP, parameters that some parts do not use": partial(
@@ -453,6 +462,9 @@ CASES: dict[str, Callable[[], object]] = {
     "FSDP2, the model in one group": partial(train, sharded_whole),
     "FSDP2, uneven parts": partial(train, sharded, sizes=[[8, 3, 5], [6, 8, 2]]),
     "FSDP2, resharded after forward never": partial(train, partial(sharded, reshard_after_forward=False)),
+    "FSDP2, checkpoints": partial(train, sharded, loss=partial(checkpointed, reentrant=False)),
+    "FSDP2, reentrant checkpoints": partial(train, sharded, loss=partial(checkpointed, reentrant=True)),
+    "FSDP2, layers compiled": partial(train, lambda model: sharded(with_compiled_layers(model))),
     # Gradients of 8 bits: 0.4 % each.
     "FSDP2, bfloat16 gradients reduced in float32": partial(
         train,

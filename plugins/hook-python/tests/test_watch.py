@@ -453,6 +453,32 @@ def test_a_batch_that_cannot_be_split_is_refused_and_an_empty_one_goes_on_unmeas
     assert seen == []
 
 
+def test_a_later_batch_that_cannot_be_split_is_taken_whole_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    seen: list[Measurement] = []
+    watcher = noisescale.watch(model, optimizer, every=1, sink=seen.append)
+    ((x, y),) = batches([12])
+    wrong: list[tuple[Sequence[torch.Tensor], dict[str, object]]] = [
+        ((x, y, torch.ones(3)), {}),
+        ((x, y, torch.ones(12)), {"groups": [0.5] * 12}),
+        ((x, y, torch.ones(12)), {"groups": [0] * 5}),
+        ((x, y, torch.ones(12)), {"chunks": 0}),
+    ]
+    for batch, options in [((x, y, torch.ones(12)), {}), *wrong]:
+        optimizer.zero_grad()
+        watcher.backward(lambda x, y, _: cross_entropy(model, (x, y)), batch, **options)  # type: ignore[arg-type]
+        whole = torch.autograd.grad(cross_entropy(model, (x, y)), [*model.parameters()])
+        for parameter, gradient in zip(model.parameters(), whole, strict=True):
+            torch.testing.assert_close(parameter.grad, gradient)
+        optimizer.step()
+    watcher.close()
+    assert [measurement["step"] for measurement in seen] == [0]
+    assert watcher.counts == {"not-split": 3, "one-part": 1, "run-ended": 1}
+    first, *_ = (record.getMessage() for record in caplog.records)
+    assert first.endswith("(batch: its tensors have [12, 12, 3] rows; what has no row an example is no part of it)")
+
+
 @pytest.mark.parametrize(("units", "weight"), [(0, None), (-3, None), (math.nan, None), (8, math.nan), (8, 0)])
 def test_a_step_whose_parts_have_no_size_or_no_weight_is_left_out(units: float, weight: float | None) -> None:
     model = network()

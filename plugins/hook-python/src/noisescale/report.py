@@ -22,6 +22,7 @@ EventCode = Literal[
     "not-covered",
     "not-finite",
     "not-one-gradient",
+    "not-split",
     "one-part",
     "parts-changed",
     "part-sizes",
@@ -56,6 +57,7 @@ _SAID = {
         "the squares of the parts and that of their mean are of different gradients, and nothing is measured: both "
         "must be read before clipping and before anything else that changes gradients"
     ),
+    "not-split": "a batch cannot be split into parts, and was taken whole",
     "one-part": (
         "each step has a single part, which says nothing about the noise: accumulate over two or more micro-batches, "
         "or split the batch"

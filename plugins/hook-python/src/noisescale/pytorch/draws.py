@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import torch
 
+from noisescale.options import check_count
+
 
 def labels_of_rows(groups: Sequence[int] | torch.Tensor, rows: int) -> torch.Tensor:
     """The groups as a tensor, [rows].
@@ -70,3 +72,16 @@ def parts_of_batch(
         return [tuple(tensor[rows.to(tensor.device)] for tensor in batch) for rows in parts_of_rows(labels, chunks)]
     split = chunks if chunks >= 2 and len(batch[0]) >= 2 * chunks else 1
     return list(zip(*(tensor.tensor_split(split) for tensor in batch), strict=True))
+
+
+def check_batch(
+    batch: Sequence[torch.Tensor], chunks: object, groups: Sequence[int] | torch.Tensor | None, per_example: bool
+) -> None:
+    """Raises TypeError or ValueError, naming the argument, if a batch cannot be split so."""
+    if isinstance(batch, torch.Tensor):
+        raise TypeError("batch: is a tensor; give the arguments of loss_fn in a tuple, such as (x, y)")
+    check_count("chunks", chunks)
+    if groups is not None and per_example:
+        raise ValueError("per_example takes every row as a draw of its own: leave it out where groups are given")
+    if not per_example and len(batch[0]) > 0:
+        parts_of_batch(batch, 1, None if groups is None else labels_of_rows(groups, len(batch[0])))

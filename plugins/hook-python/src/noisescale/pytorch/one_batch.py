@@ -35,7 +35,7 @@ class OneBatch:
             accumulation: Told how many parts come.
             examples: Runs a batch whose examples are the parts.
             hessian: Multiplies the chunks before the last one.
-            run: Told of uneven groups.
+            run: Told of uneven groups, and of a batch that cannot be split.
             scaled: Gives what is differentiated of a loss.
             given: Takes what is known of each chunk.
         """
@@ -71,19 +71,21 @@ class OneBatch:
             The batch's mean loss, shape (), detached.
         """
         rows = len(batch[0])
-        if groups is not None and per_example:
-            raise ValueError("per_example takes every row as a draw of its own: leave it out where groups are given")
-        if per_example and not self._hessian.due and self._examples.cover(rows, step):
+        if per_example and groups is None and not self._hessian.due and self._examples.cover(rows, step):
 
             def forward() -> tuple[torch.Tensor, torch.Tensor]:
                 loss = loss_fn(*batch)
                 return loss, self._scaled(loss)
 
             return self._examples.backward(forward, rows, step)
-        labels = None if groups is None else labels_of_rows(groups, rows)
+        try:
+            labels = None if groups is None else labels_of_rows(groups, rows)
+            parts = parts_of_batch(batch, chunks, labels)
+        except (TypeError, ValueError) as error:
+            labels, parts = None, [tuple(batch)]
+            self._run.report.event(step, "warning", "not-split", str(error))
         if labels is not None and sizes_differ(labels):
             self._run.report.event(step, "warning", "groups-uneven")
-        parts = parts_of_batch(batch, chunks, labels)
         self._accumulation.expects(len(parts))
         total = torch.zeros(())
         for number, part in enumerate(parts, 1):

@@ -11,8 +11,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from noisescale.cadence import Cadence
 from noisescale.exchange import Exchange, RankSums
 from noisescale.measured_run import MeasuredRun
-from noisescale.options import check_count
 from noisescale.pytorch.accumulation import PartsChangedError
+from noisescale.pytorch.draws import check_batch
 from noisescale.pytorch.hooks import Hooks
 from noisescale.pytorch.per_example import NotCoveredError
 from noisescale.pytorch.processes import Processes
@@ -67,6 +67,7 @@ class Watcher(Watched):
         self._micro_batch = micro_batch
         self._scaler = scaler
         self._given: list[Part] = []
+        self._checked = False
         self._readings = Readings(run, self._failed)
         self._make_hooks = partial(
             Hooks,
@@ -141,12 +142,13 @@ class Watcher(Watched):
             The batch's mean loss, shape (), detached.
 
         Raises:
-            TypeError: If `batch` is a tensor.
-            ValueError: If `chunks` or `groups` are wrong, or the tensors of a batch to be split differ in rows.
+            TypeError, ValueError: At the first call, if `batch` is a tensor, `chunks` or `groups` are wrong, or the
+                tensors of a batch to be split differ in rows. A later batch that cannot be split is one warning
+                (`not-split`).
         """
-        if isinstance(batch, torch.Tensor):
-            raise TypeError("batch: is a tensor; give the arguments of loss_fn in a tuple, such as (x, y)")
-        check_count("chunks", chunks)
+        if not self._checked:
+            check_batch(batch, chunks, groups, per_example)
+            self._checked = True
         if not self._hooks.accumulation.active or len(batch[0]) == 0:
             loss = loss_fn(*batch)
             self._scaled(loss).backward()
