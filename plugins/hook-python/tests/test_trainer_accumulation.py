@@ -123,16 +123,26 @@ def test_data_without_a_length_is_taken_row_by_row_until_the_steps_are_done(tmp_
     assert trainer.state.global_step == 12
 
 
-def test_a_checkpoint_is_resumed_at_its_row_with_its_parts_and_its_rate(tmp_path: Path) -> None:
-    whole = {"parts": 2, "num_train_epochs": 3, "save_strategy": "steps", "save_steps": 14}
-    trainer, journal, _, _ = follow(tmp_path, {0: 12}, **whole)  # type: ignore[arg-type]
-    assert [path.name for path in sorted(tmp_path.glob("checkpoint-*"))] == ["checkpoint-14", "checkpoint-28"]
-    resumed, rest, _, _ = follow(tmp_path, {}, **whole, checkpoint=str(tmp_path / "checkpoint-14"))  # type: ignore[arg-type]
-    # Eleven in the first epoch, of three batches in the second.
-    assert rest.sizes == journal.sizes[14:]
-    assert [step.parts for step in rest.steps] == [step.parts for step in journal.steps[14:]]
-    assert [step.rate for step in rest.steps] == pytest.approx([step.rate for step in journal.steps[14:]])
-    assert resumed.state.max_steps == trainer.state.max_steps
+@pytest.mark.parametrize(
+    ("arguments", "at"),
+    [
+        # Eleven steps in the first epoch, and three batches of the second.
+        ({"num_train_epochs": 3, "save_strategy": "steps", "save_steps": 14}, 14),
+        ({"num_train_epochs": 3, "save_strategy": "epoch"}, 10),
+        ({"max_steps": 30, "save_strategy": "steps", "save_steps": 14}, 14),
+    ],
+    ids=str,
+)
+def test_a_checkpoint_is_resumed_at_its_row_with_its_parts_and_its_rate(
+    arguments: dict[str, object], at: int, tmp_path: Path
+) -> None:
+    trainer, journal, _, _ = follow(tmp_path, {0: 12}, parts=2, **arguments)  # type: ignore[arg-type]
+    checkpoint = str(tmp_path / f"checkpoint-{at}")
+    resumed, rest, _, _ = follow(tmp_path, {}, parts=2, checkpoint=checkpoint, **arguments)  # type: ignore[arg-type]
+    assert [step.parts for step in rest.steps] == [step.parts for step in journal.steps[at:]]
+    assert [step.rate for step in rest.steps] == pytest.approx([step.rate for step in journal.steps[at:]])
+    for name in ("global_step", "max_steps", "num_train_epochs", "epoch"):
+        assert getattr(resumed.state, name) == getattr(trainer.state, name)
 
 
 @pytest.mark.parametrize(
