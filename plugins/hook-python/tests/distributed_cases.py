@@ -40,7 +40,7 @@ from distributed_forms import (
 from distributed_models import RANKS, Wrap, gathered, sharded, sharded_and_replicated, sharded_whole
 from noisescale.wire import Measurement
 from test_batch_size_control import answered
-from training import FLOAT32, Batch, Loss, batches, cross_entropy, micro_gradients, network, squares_of
+from training import FLOAT32, Batch, Loss, assert_squares, batches, cross_entropy, micro_gradients, network, squares_of
 
 
 def train(
@@ -110,15 +110,7 @@ def train(
         assert measurement["small"]["count"] == sum(counts)
         assert measurement["big"]["batch_size"] == pytest.approx(units)
         assert measurement["units"] == units
-        assert measurement["small"]["squared_norm"] == pytest.approx(sum(small.values()) / q, rel=rtol)
-        assert measurement["big"]["squared_norm"] == pytest.approx(sum(big.values()), rel=rtol)
-        names = {name.rsplit(".", 1)[0] for name in small}
-        assert set(measurement["layers"]) == names
-        for layer in names:
-            own = [name for name in small if name.rsplit(".", 1)[0] == layer]
-            layer_small, layer_big = measurement["layers"][layer]
-            assert layer_small == pytest.approx(sum(small[name] for name in own) / q, rel=rtol)
-            assert layer_big == pytest.approx(sum(big[name] for name in own), rel=rtol)
+        assert_squares(measurement, small, big, q, rtol=rtol)
     return watcher
 
 
@@ -283,10 +275,8 @@ def lightning_trains(**options: object) -> None:
     for step, measurement in enumerate(seen):
         parts = [part for own in data for part in own[3 * step : 3 * step + 3]]
         small, big = squares_of(micro_gradients(network(), parts, [1 / 6] * 6))
-        assert measurement["small"]["squared_norm"] == pytest.approx(6 * sum(small.values()), rel=FLOAT32)
-        assert measurement["big"]["squared_norm"] == pytest.approx(sum(big.values()), rel=FLOAT32)
+        assert_squares(measurement, small, big, 1 / 6, prefix="net.")
         assert (measurement["small"]["batch_size"], measurement["big"]["batch_size"]) == pytest.approx((8, 48))
-        assert set(measurement["layers"]) == {"net.0", "net.2"}
     assert watcher.counts == {"run-ended": 1}
 
 
@@ -295,7 +285,9 @@ def transformers_train(parts: int) -> None:
     rank = distributed.get_rank()
     rows = 2 * RANKS * parts * 4
     with tempfile.TemporaryDirectory() as folder:
-        seen, watcher = transformers_training.train(Path(folder), rows, parts=parts, micro_batch=4)
+        seen, watcher = transformers_training.train(
+            Path(folder), rows, parts=parts, micro_batch=4, options={"layers": True}
+        )
     assert watcher.counts == {"run-ended": 1}
     assert len(seen) == (2 if rank == 0 else 0)
     data, model = transformers_training.Sentences(rows), transformers_training.language_model()
@@ -307,8 +299,7 @@ def transformers_train(parts: int) -> None:
         small, big = squares_of([{n: g / tokens for n, g in gradient.items()} for gradient, _ in sums])
         q = sum((count / tokens) ** 2 for _, count in sums)
         assert measurement["small"]["count"] == RANKS * parts
-        assert measurement["small"]["squared_norm"] == pytest.approx(sum(small.values()) / q, rel=FLOAT32)
-        assert measurement["big"]["squared_norm"] == pytest.approx(sum(big.values()), rel=FLOAT32)
+        assert_squares(measurement, small, big, q)
         assert measurement["big"]["batch_size"] == pytest.approx(4 / q)
 
 
@@ -339,7 +330,7 @@ def accelerate_trains() -> None:
     inner = network()
     model, optimizer = accelerator.prepare(inner, torch.optim.SGD(inner.parameters(), lr=0.0))
     seen: list[Measurement] = []
-    watcher = noisescale.watch(model, optimizer, micro_batch=8, every=1, sink=seen.append)
+    watcher = noisescale.watch(model, optimizer, micro_batch=8, every=1, layers=True, sink=seen.append)
     data = [batches([8] * 4, seed=one) for one in range(RANKS)]
     for part in data[rank]:
         with accelerator.accumulate(model):
@@ -354,8 +345,7 @@ def accelerate_trains() -> None:
     for step, measurement in enumerate(seen):
         parts = [part for own in data for part in own[2 * step : 2 * step + 2]]
         small, big = squares_of(micro_gradients(network(), parts, [1 / 4] * 4))
-        assert measurement["small"]["squared_norm"] == pytest.approx(4 * sum(small.values()), rel=FLOAT32)
-        assert measurement["big"]["squared_norm"] == pytest.approx(sum(big.values()), rel=FLOAT32)
+        assert_squares(measurement, small, big, 1 / 4)
 
 
 def parts_follow_a_recommendation() -> None:

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import noisescale
 from noisescale.wire import Measurement
-from training import FLOAT32, batches, brute_force, cross_entropy, network
+from training import assert_squares, batches, brute_force, cross_entropy, network
 
 
 def test_accumulation_under_accelerate_gives_the_squares_of_brute_force() -> None:
@@ -22,7 +22,7 @@ def test_accumulation_under_accelerate_gives_the_squares_of_brute_force() -> Non
         inner, torch.optim.SGD(inner.parameters(), lr=0.0), DataLoader(TensorDataset(x, y), batch_size=8)
     )
     seen: list[Measurement] = []
-    watcher = noisescale.watch(model, optimizer, micro_batch=8, every=1, sink=seen.append)
+    watcher = noisescale.watch(model, optimizer, micro_batch=8, every=1, layers=True, sink=seen.append)
     for part in loader:
         with accelerator.accumulate(model):
             accelerator.backward(cross_entropy(model, part))
@@ -38,8 +38,7 @@ def test_accumulation_under_accelerate_gives_the_squares_of_brute_force() -> Non
     for step, measurement in enumerate(seen):
         parts = list(zip(x.split(8), y.split(8), strict=True))[3 * step : 3 * step + 3]
         small, big = brute_force(network(), parts, [1 / 3] * 3)
-        assert measurement["small"]["squared_norm"] == pytest.approx(3 * sum(small.values()), rel=FLOAT32)
-        assert measurement["big"]["squared_norm"] == pytest.approx(sum(big.values()), rel=FLOAT32)
+        assert_squares(measurement, small, big, 1 / 3)
         assert (measurement["small"]["batch_size"], measurement["big"]["batch_size"]) == pytest.approx((8, 24))
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from lightning_training import Network, fit
-from training import FLOAT32, batches, brute_force, cross_entropy, network
+from training import FLOAT32, assert_squares, batches, brute_force, cross_entropy, network
 
 
 @pytest.mark.parametrize("clip", [None, 1e-3])
@@ -16,10 +16,8 @@ def test_accumulated_batches_are_the_parts_whether_or_not_gradients_are_clipped(
     for step, measurement in enumerate(seen):
         own = parts[3 * step : 3 * step + 3]
         small, big = brute_force(network(), own, [1 / 3] * 3)
-        assert measurement["small"]["squared_norm"] == pytest.approx(3 * sum(small.values()), rel=FLOAT32)
-        assert measurement["big"]["squared_norm"] == pytest.approx(sum(big.values()), rel=FLOAT32)
+        assert_squares(measurement, small, big, 1 / 3, prefix="net.")
         assert (measurement["small"]["batch_size"], measurement["big"]["batch_size"]) == pytest.approx((8, 24))
-        assert set(measurement["layers"]) == {"net.0", "net.2"}
         losses = [cross_entropy(network(), part).item() for part in own]
         assert measurement["loss"] == pytest.approx(sum(losses) / 3, rel=FLOAT32)
     assert watcher.counts == {"run-ended": 1}
@@ -48,8 +46,7 @@ def test_manual_optimization_is_measured_too() -> None:
     parts = batches([8] * 2)
     seen, _ = fit(parts, module=Network(manual=True))
     small, big = brute_force(network(), parts, [1 / 2] * 2)
-    assert seen[0]["small"]["squared_norm"] == pytest.approx(2 * sum(small.values()), rel=FLOAT32)
-    assert seen[0]["big"]["squared_norm"] == pytest.approx(sum(big.values()), rel=FLOAT32)
+    assert_squares(seen[0], small, big, 1 / 2, prefix="net.")
 
 
 def test_mixed_precision_is_measured_as_it_trains() -> None:
@@ -62,8 +59,7 @@ def test_mixed_precision_is_measured_as_it_trains() -> None:
     seen, _ = fit(parts, accumulate_grad_batches=4, precision="bf16-mixed")
     small, big = brute_force(network(), parts, [1 / 4] * 4, loss)
     # The same rounding on both sides: gradients themselves are float32.
-    assert seen[0]["small"]["squared_norm"] == pytest.approx(4 * sum(small.values()), rel=FLOAT32)
-    assert seen[0]["big"]["squared_norm"] == pytest.approx(sum(big.values()), rel=FLOAT32)
+    assert_squares(seen[0], small, big, 1 / 4, prefix="net.")
 
 
 def test_a_training_that_fails_ends_the_run_as_failed() -> None:

@@ -5,13 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from training import FLOAT32, squares_of
+from training import FLOAT32, assert_squares, squares_of
 from transformers_training import Sentences, language_model, token_sums, train
 
 
 @pytest.mark.parametrize("unit", ["example", "token"])
 def test_parts_of_a_loss_over_tokens_are_weighted_by_their_tokens(unit: str, tmp_path: Path) -> None:
-    seen, watcher = train(tmp_path, 24, parts=3, micro_batch=4, options={"unit": unit}, max_grad_norm=1e-3)
+    seen, watcher = train(
+        tmp_path, 24, parts=3, micro_batch=4, options={"unit": unit, "layers": True}, max_grad_norm=1e-3
+    )
     assert [measurement["step"] for measurement in seen] == [0, 1]
     assert watcher.counts == {"run-ended": 1}
     data, model = Sentences(24), language_model()
@@ -25,8 +27,7 @@ def test_parts_of_a_loss_over_tokens_are_weighted_by_their_tokens(unit: str, tmp
         q = sum(w * w for w in weights)
         c = sum(w * w / n for w, n in zip(weights, units, strict=True))
         assert len(set(tokens)) == 3
-        assert measurement["small"]["squared_norm"] == pytest.approx(sum(small.values()) / q, rel=FLOAT32)
-        assert measurement["big"]["squared_norm"] == pytest.approx(sum(big.values()), rel=FLOAT32)
+        assert_squares(measurement, small, big, q)
         assert measurement["small"]["batch_size"] == pytest.approx(q / c)
         assert measurement["big"]["batch_size"] == pytest.approx(1 / c)
         assert measurement["units"] == sum(units)

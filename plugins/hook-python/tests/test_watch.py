@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 import noisescale
 from noisescale.pytorch.squares import squared_norm
 from noisescale.wire import Measurement
-from training import FLOAT32, Batch, Loss, batches, brute_force, cross_entropy, network
+from training import FLOAT32, Batch, Loss, assert_squares, batches, brute_force, cross_entropy, network
 
 
 def train(
@@ -58,23 +58,10 @@ def assert_equal_parts(
 ) -> None:
     assert len(seen) == len(expected)
     for measurement, (small, big) in zip(seen, expected, strict=True):
-        # Parts weighted 1/K: the mean of |g_k|² is K·Σ|h_k|².
-        assert measurement["small"]["squared_norm"] == pytest.approx(parts * sum(small.values()), rel=rtol)
-        assert measurement["big"]["squared_norm"] == pytest.approx(sum(big.values()), rel=rtol)
+        assert_squares(measurement, small, big, 1 / parts, rtol=rtol)
         assert measurement["small"]["batch_size"] == pytest.approx(8)
         assert measurement["small"]["count"] == parts
         assert measurement["big"]["batch_size"] == pytest.approx(8 * parts)
-        by_layer = {layer_of(name): (0.0, 0.0) for name in small}
-        for name in small:
-            layer_small, layer_big = by_layer[layer_of(name)]
-            by_layer[layer_of(name)] = (layer_small + parts * small[name], layer_big + big[name])
-        assert set(measurement["layers"]) >= set(by_layer)
-        for layer, squares in measurement["layers"].items():
-            assert squares == pytest.approx(by_layer.get(layer, (0.0, 0.0)), rel=rtol)
-
-
-def layer_of(parameter: str) -> str:
-    return parameter.rpartition(".")[0]
 
 
 @pytest.mark.parametrize("set_to_none", [True, False])
@@ -195,9 +182,8 @@ def test_uneven_and_weighted_parts_give_the_general_form() -> None:
     q = sum(w * w for w in weights)
     c = sum(w * w / n for w, n in zip(weights, sizes, strict=True))
     for measurement, (small, big) in zip(seen, expected, strict=True):
-        assert measurement["small"]["squared_norm"] == pytest.approx(sum(small.values()) / q, rel=FLOAT32)
+        assert_squares(measurement, small, big, q)
         assert measurement["small"]["batch_size"] == pytest.approx(q / c)
-        assert measurement["big"]["squared_norm"] == pytest.approx(sum(big.values()), rel=FLOAT32)
         assert measurement["big"]["batch_size"] == pytest.approx(1 / c)
         assert measurement["units"] == 19
     model = network()

@@ -2,8 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
+import pytest
 import torch
 from torch import nn
+
+from noisescale.wire import Measurement
 
 # Rounding of float32 sums over a few thousand elements.
 FLOAT32 = 1e-4
@@ -53,3 +56,34 @@ def brute_force(
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Σ|h_k|² and |Σh_k|² by parameter."""
     return squares_of(micro_gradients(model, parts, weights, loss))
+
+
+def assert_squares(
+    measurement: Measurement,
+    small: dict[str, float],
+    big: dict[str, float],
+    q: float,
+    *,
+    prefix: str = "",
+    rtol: float = FLOAT32,
+) -> None:
+    """Compares a measurement, in total and by layer, with Σ|h_k|² and |Σh_k|² by parameter.
+
+    Args:
+        measurement: With layers.
+        small, big: By parameter; of parts whose weights sum to 1.
+        q: The sum of these weights' squares.
+        prefix: Stands before a parameter's name in the watched model.
+        rtol: Relative.
+    """
+    assert measurement["small"]["squared_norm"] == pytest.approx(sum(small.values()) / q, rel=rtol)
+    assert measurement["big"]["squared_norm"] == pytest.approx(sum(big.values()), rel=rtol)
+    by_layer: dict[str, tuple[float, float]] = {}
+    for name in small:
+        layer = prefix + name.rpartition(".")[0]
+        layer_small, layer_big = by_layer.get(layer, (0.0, 0.0))
+        by_layer[layer] = (layer_small + small[name] / q, layer_big + big[name])
+    assert measurement["layers"].keys() >= by_layer.keys()
+    for layer, squares in measurement["layers"].items():
+        # A layer without gradient is one that is frozen.
+        assert squares == pytest.approx(by_layer.get(layer, (0.0, 0.0)), rel=rtol)
