@@ -11,7 +11,7 @@ from noisescale.batch_size_control import BatchSizeChange, BatchSizeLimits
 from noisescale.jax.processes import exchange_of_processes
 from noisescale.jax.watcher import Watcher
 from noisescale.naming import default_project
-from noisescale.options import check_count
+from noisescale.options import check_count, check_function
 from noisescale.recommendations import recommendations_of
 from noisescale.run_report import GivenSink, run_report, switched_on
 from noisescale.user_runs import OwnLog
@@ -68,6 +68,8 @@ def watch(
     """
     check_count("every", every)
     check_count("hessian_every", hessian_every)
+    check_count("first_step", first_step, 0)
+    check_function("on_recommendation", on_recommendation)
     processes, first = jax.process_count(), jax.process_index() == 0
     exchange = exchange_of_processes()
     if processes > 1 and exchange is None:

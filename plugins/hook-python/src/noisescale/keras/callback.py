@@ -14,7 +14,7 @@ from noisescale.keras.tap import NotSeenError, Tap, TapOptions, tap_of
 from noisescale.layer_names import layers_of
 from noisescale.measured_run import MeasuredRun
 from noisescale.naming import checked_identifier, default_project, default_run
-from noisescale.options import check_count, check_parts, check_unit
+from noisescale.options import check_count, check_declaration, check_function, check_parts, check_unit
 from noisescale.recommendations import recommendations_of
 from noisescale.report import Report
 from noisescale.run_report import GivenSink, run_report, switched_on
@@ -77,6 +77,9 @@ class Callback(keras.callbacks.Callback):
         check_count("every", every)
         check_parts("chunks", chunks)
         check_unit(unit)
+        check_declaration(declaration)
+        check_function("on_recommendation", on_recommendation)
+        check_function("units_of", units_of)
         self._project = default_project() if project is None else checked_identifier("project", project)
         self._given_name = None if run is None else checked_identifier("run", run)
         self._name = self._given_name or default_run(self._project)
