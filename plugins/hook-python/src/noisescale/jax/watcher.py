@@ -75,6 +75,8 @@ class Watcher(Watched):
         self._run.off = not enabled
         self._readings: deque[_Reading] = deque(maxlen=_MOST_WAITING)
         self._last_of_tap = -1
+        # Until then there is nothing to do: even little Python takes a while whose code left the caches in a long step.
+        self._rests_until = first_step
         self._measure = self._next_measure()
         self._read_at_exit()
 
@@ -96,6 +98,8 @@ class Watcher(Watched):
             learning_rate: Of this step, a number or an array of shape (); only passed on.
         """
         step, self._step = self._step, self._step + 1
+        if step < self._rests_until:
+            return
         measured = self._measure is not None
         try:
             waits = self._run.cadence.choosing or (self._after_measured and self._waits_after_measured)
@@ -111,6 +115,10 @@ class Watcher(Watched):
         self._run.step_ended(step, measured)
         self._after_measured = measured
         self._measure = self._next_measure()
+        if self._measure is None and not (self._readings or self._run.cadence.choosing or self._waits_after_measured):
+            every, rest = self._run.cadence.rule(self._step)
+            # The step before a measured one says that it is.
+            self._rests_until = self._step + (rest - self._step) % every - 1
 
     def _tell(self, every: int) -> None:
         """Hands the choice to all processes; one of a hook that failed is none."""
