@@ -664,3 +664,12 @@ def test_processes_that_share_a_batch_are_measured_by_the_parts_of_all_and_the_f
     case: str, failed_in_two_processes: list[dict[str, str]]
 ) -> None:
     assert [failed.get(case) for failed in failed_in_two_processes] == [None] * PROCESSES
+
+
+def test_a_wrong_option_is_named_at_once() -> None:
+    with pytest.raises(ValueError, match=r"^first_step=-1: must be a whole number from 0$"):
+        noisescale.jax.watch(first_step=-1)
+    with pytest.raises(ValueError, match=r"^on_recommendation='bigger': must be a function$"):
+        noisescale.jax.watch(on_recommendation="bigger")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="declaration: has no field 'tag'"):
+        noisescale.jax.watch(declaration={"tag": "x"})  # type: ignore[arg-type]

@@ -131,12 +131,3 @@ def test_model_and_optimizer_in_the_wrong_order_are_told_the_right_one() -> None
         noisescale.watch(model, 0.1, micro_batch=1)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="optimizer: moves no parameter of this model that requires a gradient"):
         noisescale.watch(nn.Linear(2, 2), optimizer, micro_batch=1, sink=lambda _: None)
-
-
-def test_in_jax_a_wrong_option_is_named_at_once_too() -> None:
-    with pytest.raises(ValueError, match=r"^first_step=-1: must be a whole number from 0$"):
-        noisescale.jax.watch(first_step=-1)
-    with pytest.raises(ValueError, match=r"^on_recommendation='bigger': must be a function$"):
-        noisescale.jax.watch(on_recommendation="bigger")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="declaration: has no field 'tag'"):
-        noisescale.jax.watch(declaration={"tag": "x"})  # type: ignore[arg-type]
