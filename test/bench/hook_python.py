@@ -2,17 +2,22 @@
 
 PYTHONPATH=plugins/hook-python/src .cache/venv-python-hook/bin/python test/bench/hook_python.py [mlp] [cnn] [gpt]
 
-Each kind of step has a copy of the model. A turn runs one step of each kind, in an order that rotates, and gives the
-ratios to its own plain step. The table has their median, the interval that holds the median of their distribution with
-95 % (by order statistics), and their quartiles.
+A turn runs a step of each kind, in an order that rotates, and gives the ratios to its own plain step. The table has
+their median, the interval that holds the median of their distribution with 95 % (by order statistics), and their
+quartiles.
 
 accumulation   the batch in K = 8 parts
 DDP            two processes (gloo), a batch each in one piece; of the first one's CPU time
 per example    `watcher.backward(..., per_example=True)`, over a batch in one piece
 every step     all steps measured
-not measured   steps that the cadence leaves out
-default        one step in `every` measured, as the hook chose from its first 40 steps; of each turn
-               ((every − 1)·not measured + every step)/(every·plain)
+not measured   steps that the cadence leaves out. Nothing is attached to their model, which is asserted: they are plain
+               steps, and what the hook runs when they end. That alone is timed, with an optimizer that has no gradients
+default        one step in N measured, as the hook chose from its first 56 steps: two steps, of which one is measured,
+               with hooks attached before it and removed after it, and N - 2 that are not measured, over N plain ones
+whole cycles   the same, seen as a whole, where steps are short; a turn is N plain steps and N of which one is measured
+
+Where every step is measured, and beside the others, each kind has a copy of the model, whose place in memory alone may
+make up to 1 % of a difference. Elsewhere both kinds train one model, with an optimizer for each.
 """
 
 import copy
@@ -33,14 +38,25 @@ from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 
 PARTS, NEVER = 8, 10**9
-# Turns of the hook's rows, and of those beside the others.
-TURNS = {"mlp": (400, 15), "cnn": (60, 6), "gpt": (10, 6)}
+# Turns of the hook's rows, whole cycles, and turns of those beside the others.
+TURNS = {"mlp": (300, 60, 10), "cnn": (30, 0, 6), "gpt": (10, 0, 6)}
 
 Step = Callable[[], object]
 Kinds = Mapping[str, Step]
+Wrap = Callable[[nn.Module], nn.Module]
+Watched = tuple[nn.Module, torch.optim.Optimizer, noisescale.Watcher | None]
 
 
-def accumulated(case: Case, model: nn.Module, optimizer: torch.optim.Optimizer, _: noisescale.Watcher | None) -> Step:
+def same(model: nn.Module) -> nn.Module:
+    return model
+
+
+def accumulated(
+    case: Case,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    _: noisescale.Watcher | None,
+) -> Step:
     def step() -> None:
         optimizer.zero_grad()
         for x, y in zip(case.inputs.chunk(PARTS), case.labels.chunk(PARTS), strict=True):
@@ -50,7 +66,12 @@ def accumulated(case: Case, model: nn.Module, optimizer: torch.optim.Optimizer, 
     return step
 
 
-def whole(case: Case, model: nn.Module, optimizer: torch.optim.Optimizer, _: noisescale.Watcher | None) -> Step:
+def whole(
+    case: Case,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    _: noisescale.Watcher | None,
+) -> Step:
     def step() -> None:
         optimizer.zero_grad()
         cross_entropy(model(case.inputs), case.labels).backward()
@@ -60,46 +81,101 @@ def whole(case: Case, model: nn.Module, optimizer: torch.optim.Optimizer, _: noi
 
 
 def per_example(
-    case: Case, model: nn.Module, optimizer: torch.optim.Optimizer, watcher: noisescale.Watcher | None
+    case: Case,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    watcher: noisescale.Watcher | None,
 ) -> Step:
     if watcher is None:
         return whole(case, model, optimizer, None)
 
     def step() -> None:
         optimizer.zero_grad()
-        watcher.backward(lambda x, y: cross_entropy(model(x), y), (case.inputs, case.labels), per_example=True)
+        watcher.backward(
+            lambda x, y: cross_entropy(model(x), y),
+            (case.inputs, case.labels),
+            per_example=True,
+        )
         optimizer.step()
 
     return step
 
 
-def kinds(
-    case: Case, make: Callable[..., Step], micro_batch: float, wrap: Callable[[nn.Module], nn.Module] = lambda m: m
-) -> tuple[dict[str, Step], int]:
-    """Plain steps, measured ones and those that are left out; and how often the hook measures by itself."""
-
-    def watched(every: int | None) -> tuple[Step, noisescale.Watcher | None]:
-        model = wrap(copy.deepcopy(case.model))
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.001)
-        watcher = None
-        if every != 0:
-            watcher = noisescale.watch(model, optimizer, micro_batch=micro_batch, every=every, sink=lambda _: None)
-        return make(case, model, optimizer, watcher), watcher
-
-    choosing, watcher = watched(None)
-    for _ in range(51 if distributed.is_initialized() else 40):
-        choosing()
-    assert watcher is not None
-    every = watcher.every
-    watcher.detach()
-    return {"plain": watched(0)[0], "not measured": watched(NEVER)[0], "every step": watched(1)[0]}, every
+def watched(case: Case, wrap: Wrap, micro_batch: float, every: int | None) -> Watched:
+    """A copy of the model, its optimizer and watcher; `every` 0 leaves it plain."""
+    model = wrap(copy.deepcopy(case.model))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.001)
+    watcher = None
+    if every != 0:
+        watcher = noisescale.watch(model, optimizer, micro_batch=micro_batch, every=every, sink=lambda _: None)
+    return model, optimizer, watcher
 
 
-def turns(steps: Kinds, count: int, untimed: int = 0) -> list[dict[str, float]]:
-    """CPU seconds of each kind in each turn, of one step after some that are not timed."""
+def left_out(case: Case, wrap: Wrap, by_example: bool) -> list[float]:
+    """CPU seconds that the hook takes of a step that is not measured, by blocks of 50 steps."""
+
+    def step_of(every: int) -> Step:
+        model, optimizer, watcher = watched(case, wrap, 1, every)
+        # Step 0 is measured.
+        optimizer.step()
+        assert not any(p._backward_hooks or p._post_accumulate_grad_hooks for p in model.parameters())
+        assert not any(m._forward_hooks or "forward" in m.__dict__ for m in model.modules())
+        loss = torch.zeros((), requires_grad=True)
+
+        def step() -> None:
+            if by_example and watcher is not None:
+                watcher.backward(lambda *_: loss, (case.inputs, case.labels), per_example=True)
+            elif by_example:
+                loss.backward()
+            optimizer.step()
+
+        return step
+
+    seen = turns({"plain": step_of(0), "watched": step_of(NEVER)}, 200, each=50)
+    return [(s["watched"] - s["plain"]) / 50 for s in seen]
+
+
+def bench_hook(case: Case, model: str, name: str, make: Callable[..., Step], units: float, wrap: Wrap = same) -> Kinds:
+    """Measures and prints the rows of one way of measuring; gives back its plain steps and those measured by each."""
+    count, cycles, _ = TURNS[model]
+    choosing = watched(case, wrap, units, None)
+    step = make(case, *choosing)
+    for _ in range(67 if distributed.is_initialized() else 56):
+        step()
+    choosing[2].detach()
+    every = choosing[2].every
+    steps = {kind: make(case, *watched(case, wrap, units, n)) for kind, n in (("plain", 0), ("every step", 1))}
+    seen = turns(steps, count)
+    plain = statistics.median(s["plain"] for s in seen)
+    hook = left_out(case, wrap, name == "per example")
+    left = statistics.median(hook) / plain
+
+    def in_cycles(steps_of_a_cycle: int, count: int) -> list[float]:
+        """Ratios of CPU time of cycles, whose last step is measured, to as many plain steps of the same model."""
+        own, optimizer, watcher = watched(case, wrap, units, steps_of_a_cycle)
+        other = torch.optim.SGD(own.parameters(), lr=0.001)
+        both = {"watched": make(case, own, optimizer, watcher), "plain": make(case, own, other, None)}
+        # Step 0 is measured.
+        both["watched"]()
+        seen = turns(both, count, each=steps_of_a_cycle, warm_up=0)
+        return [s["watched"] / s["plain"] for s in seen]
+
+    default = [1 + (2 * (ratio - 1) + (every - 2) * left) / every for ratio in in_cycles(2, count)]
+    whole = in_cycles(every, cycles)
+    if not distributed.is_initialized() or distributed.get_rank() == 0:
+        row(model, f"{name}, every step", [s["every step"] / s["plain"] for s in seen])
+        row(model, f"{name}, not measured", [1 + seconds / plain for seconds in hook])
+        row(model, f"{name}, default: one in {every}", default)
+        if cycles > 0:
+            row(model, f"{name}, default in whole cycles", whole)
+    return steps
+
+
+def turns(steps: Kinds, count: int, *, each: int = 1, untimed: int = 0, warm_up: int = 2) -> list[dict[str, float]]:
+    """CPU seconds of each kind in each turn, of some steps after some that are not timed."""
     for step in steps.values():
-        step()
-        step()
+        for _ in range(warm_up):
+            step()
     names = list(steps)
     seen = []
     for turn in range(count):
@@ -108,7 +184,8 @@ def turns(steps: Kinds, count: int, untimed: int = 0) -> list[dict[str, float]]:
             for _ in range(untimed):
                 steps[name]()
             start = time.process_time()
-            steps[name]()
+            for _ in range(each):
+                steps[name]()
             seconds[name] = time.process_time() - start
         seen.append(seconds)
     return seen
@@ -122,14 +199,10 @@ def row(model: str, name: str, ratios: list[float]) -> None:
         r += 1
     interval = f"{ordered[r - 1]:.3f} to {ordered[n - r]:.3f}" if r > 0 else "too few turns"
     low, middle, high = statistics.quantiles(ratios, n=4)
-    print(f"| {model} | {name:<36} | {middle:.3f} | {interval} | {low:.3f} to {high:.3f} | {n} |", flush=True)
-
-
-def rows(model: str, name: str, seen: list[dict[str, float]], every: int) -> None:
-    row(model, f"{name}, every step", [s["every step"] / s["plain"] for s in seen])
-    row(model, f"{name}, not measured", [s["not measured"] / s["plain"] for s in seen])
-    mean = [((every - 1) * s["not measured"] + s["every step"]) / (every * s["plain"]) for s in seen]
-    row(model, f"{name}, default: one in {every}", mean)
+    print(
+        f"| {model} | {name:<36} | {middle:.3f} | {interval} | {low:.3f} to {high:.3f} | {n} |",
+        flush=True,
+    )
 
 
 def data_parallel(rank: int, model: str, folder: str) -> None:
@@ -137,27 +210,25 @@ def data_parallel(rank: int, model: str, folder: str) -> None:
     torch.manual_seed(0)
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    count, _ = TURNS[model]
     case = CASES[model]()
-    steps, every = kinds(case, whole, len(case.inputs), DistributedDataParallel)
-    seen = turns(steps, count)
-    if rank == 0:
-        rows(model, "DDP", seen, every)
+    bench_hook(case, model, "DDP", whole, len(case.inputs), DistributedDataParallel)
     distributed.barrier()
     distributed.destroy_process_group()
 
 
 def bench(model: str) -> None:
-    count, few = TURNS[model]
     case = CASES[model]()
-    for name, make, units in (("accumulation", accumulated, len(case.inputs) / PARTS), ("per example", per_example, 1)):
-        steps, every = kinds(case, make, units)
-        rows(model, name, turns(steps, count), every)
+    bench_hook(case, model, "accumulation", accumulated, len(case.inputs) / PARTS)
+    steps = bench_hook(case, model, "per example", per_example, 1)
     with tempfile.TemporaryDirectory() as folder:
         torch.multiprocessing.spawn(data_parallel, (model, folder), nprocs=2)
-    beside = {"plain": steps["plain"], "per example": steps["every step"], **others(case)}
+    beside = {
+        "plain": steps["plain"],
+        "per example": steps["every step"],
+        **others(case),
+    }
     # The gigabytes that some of them write slow down the step that comes next.
-    seen = turns(beside, few, untimed=1)
+    seen = turns(beside, TURNS[model][2], untimed=1)
     for name in [name for name in beside if name != "plain"]:
         row(model, f"beside the others: {name}", [s[name] / s["plain"] for s in seen])
 

@@ -3,22 +3,27 @@
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 _COST = 0.01
 _SHORTEST_SECONDS = 0.05
-_WARM_UP, _TRIED, _AGREED = 8, 40, 50
+# The collector tells B_simple from 20 measurements on, and a step or two may have to be left out.
+_MEASURED = 24
+_WARM_UP = 8
+_TRIED = _WARM_UP + 2 * _MEASURED
+_AGREED = _TRIED + 10
 _UPPER_QUARTILE = 2
 
 
 class Cadence:
-    """A fixed one, or one that is chosen from the first 40 steps.
+    """A fixed one, or one that is chosen from the first 56 steps.
 
-    Of these every second one is measured, after 8 to warm up. What a measured step took longer than the two around it
-    is spread over so many steps that it is 1 % of them. Of the 15 shares the upper quartile counts: it is above the
-    median of their distribution with a probability of 98 %, so that what other work on the machine leaves in doubt
-    makes measuring rarer, and not dearer. A measurement comes every 50 ms at most. Until the choice, and where it
-    cannot be made, a step in ten is measured.
+    Of these every second one is measured, after 8 to warm up: 24, whatever they cost, which is as many as the collector
+    needs for its first answer. What a measured step took longer than the two around it is spread over so many steps
+    that it is 1 % of them, by the clock and by CPU time: the clock hides what is computed while another process or a
+    device is waited for. Of the 23 shares the upper quartile counts: it is above the median of their distribution with
+    a probability of 99 %, so that what other work on the machine leaves in doubt makes measuring rarer, and not dearer.
+    A measurement comes every 50 ms at most. Until the choice, and where it cannot be made, a step in ten is measured.
 
     Processes that train together take the first one's choice, 10 steps later: a step of theirs ends in all of them or
     in none, so that it is known to each by then.
@@ -31,7 +36,7 @@ class Cadence:
         *,
         tell: Callable[[int], None] | None = None,
         ask: Callable[[], int | None] | None = None,
-        clock: Callable[[], float] = time.perf_counter,
+        clocks: Sequence[Callable[[], float]] = (time.perf_counter, time.process_time),
     ) -> None:
         """Begins with the first step.
 
@@ -40,16 +45,16 @@ class Cadence:
             first_step: Number of the first step.
             tell: Hands the choice to the other processes; in the first of several.
             ask: Gets it from there; in all of several.
-            clock: Seconds.
+            clocks: Seconds, by each of which the cost is kept; the first is that of the world.
         """
         self.every = every or 10
         self._chooses = every is None
         self._first_step = first_step
         self._tell = tell
         self._ask = ask
-        self._clock = clock
-        self._last: float | None = None
-        self._tried: list[tuple[bool, float]] = []
+        self._clocks = clocks
+        self._last: list[float] | None = None
+        self._tried: list[tuple[bool, list[float]]] = []
 
     @property
     def choosing(self) -> bool:
@@ -75,9 +80,9 @@ class Cadence:
         """Takes the time of a step that ended."""
         if not self._chooses:
             return
-        since, now = step - self._first_step, self._clock()
+        since, now = step - self._first_step, [clock() for clock in self._clocks]
         if self._last is not None and _WARM_UP <= since < _TRIED:
-            self._tried.append((measured, now - self._last))
+            self._tried.append((measured, [end - begin for begin, end in zip(self._last, now, strict=True)]))
         self._last = now
         if since == _TRIED - 1 and (self._ask is None or self._tell is not None):
             choice = self._choice()
@@ -89,15 +94,21 @@ class Cadence:
             self.every, self._chooses = self._ask() or self.every, False
 
     def _choice(self) -> int:
-        plain = [seconds for measured, seconds in self._tried if not measured]
-        extra = [
-            2 * here / (before + after) - 1
-            for (_, before), (measured, here), (_, after) in zip(
-                self._tried[:-2], self._tried[1:-1], self._tried[2:], strict=True
-            )
-            if measured
+        plain = [seconds[0] for measured, seconds in self._tried if not measured]
+        extras = [
+            _extra([(measured, seconds[clock]) for measured, seconds in self._tried])
+            for clock in range(len(self._clocks))
         ]
-        if len(extra) < 2 or (one := statistics.median(plain)) <= 0:
+        if min(map(len, extras)) < 2 or (one := statistics.median(plain)) <= 0:
             return self.every
-        by_cost = math.ceil(statistics.quantiles(extra, n=4)[_UPPER_QUARTILE] / _COST)
-        return max(1, by_cost, math.ceil(_SHORTEST_SECONDS / one))
+        by_cost = [math.ceil(statistics.quantiles(extra, n=4)[_UPPER_QUARTILE] / _COST) for extra in extras]
+        return max(1, *by_cost, math.ceil(_SHORTEST_SECONDS / one))
+
+
+def _extra(tried: Sequence[tuple[bool, float]]) -> list[float]:
+    """What each measured step took longer than the two around it, as a share of one of these."""
+    return [
+        2 * here / (before + after) - 1
+        for (_, before), (measured, here), (_, after) in zip(tried[:-2], tried[1:-1], tried[2:], strict=True)
+        if measured and before + after > 0
+    ]

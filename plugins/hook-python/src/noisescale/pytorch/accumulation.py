@@ -99,13 +99,15 @@ class Accumulation:
         self._squares = StepSquares(pairs, groups, processes, metric)
         self._slots = [_Slot(parameter, index) for index, (parameter, _) in enumerate(pairs)]
         self._hooks_pieces = processes is None or not processes.sharded
+        self._attached = False
         if not self._hooks_pieces:
             self._attach_when_gathered(model)
 
     def measure(self, measured: bool) -> None:
         """Says whether the step that comes is measured."""
         self.active = measured
-        if self._hooks_pieces:
+        if self._hooks_pieces and (measured or self._attached):
+            self._attached = measured
             for slot in self._slots:
                 if not measured:
                     slot.detach()
