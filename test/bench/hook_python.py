@@ -11,7 +11,8 @@ DDP            two processes (gloo), a batch each in one piece; of the first one
 per example    `watcher.backward(..., per_example=True)`, over a batch in one piece
 every step     all steps measured
 not measured   steps that the cadence leaves out. Nothing is attached to their model, which is asserted: they are plain
-               steps, and what the hook runs when they end. That alone is timed, with an optimizer that has no gradients
+               steps, and what the hook runs when they end. That alone is timed, with an optimizer that has no
+               gradients, after a plain step of another model each time, which leaves the caches as a training does
 default        one step in N measured, as the hook chose from its first 56 steps: two steps, of which one is measured,
                with hooks attached before it and removed after it, and N - 2 that are not measured, over N plain ones
 whole cycles   the same, seen as a whole, where steps are short; a turn is N plain steps and N of which one is measured
@@ -111,8 +112,8 @@ def watched(case: Case, wrap: Wrap, micro_batch: float, every: int | None) -> Wa
     return model, optimizer, watcher
 
 
-def left_out(case: Case, wrap: Wrap, by_example: bool) -> list[float]:
-    """CPU seconds that the hook takes of a step that is not measured, by blocks of 50 steps."""
+def left_out(case: Case, wrap: Wrap, by_example: bool, plain: Step, count: int) -> list[float]:
+    """CPU seconds that the hook takes of a step that is not measured, each time after a plain one."""
 
     def step_of(every: int) -> Step:
         model, optimizer, watcher = watched(case, wrap, 1, every)
@@ -131,8 +132,9 @@ def left_out(case: Case, wrap: Wrap, by_example: bool) -> list[float]:
 
         return step
 
-    seen = turns({"plain": step_of(0), "watched": step_of(NEVER)}, 200, each=50)
-    return [(s["watched"] - s["plain"]) / 50 for s in seen]
+    both = {"plain": step_of(0), "watched": step_of(NEVER)}
+    seen = turns(both, count, before=dict.fromkeys(both, plain))
+    return [s["watched"] - s["plain"] for s in seen]
 
 
 def bench_hook(case: Case, model: str, name: str, make: Callable[..., Step], units: float, wrap: Wrap = same) -> Kinds:
@@ -147,7 +149,7 @@ def bench_hook(case: Case, model: str, name: str, make: Callable[..., Step], uni
     steps = {kind: make(case, *watched(case, wrap, units, n)) for kind, n in (("plain", 0), ("every step", 1))}
     seen = turns(steps, count)
     plain = statistics.median(s["plain"] for s in seen)
-    hook = left_out(case, wrap, name == "per example")
+    hook = left_out(case, wrap, name == "per example", steps["plain"], count)
     left = statistics.median(hook) / plain
 
     def in_cycles(steps_of_a_cycle: int, count: int) -> list[float]:
@@ -171,8 +173,10 @@ def bench_hook(case: Case, model: str, name: str, make: Callable[..., Step], uni
     return steps
 
 
-def turns(steps: Kinds, count: int, *, each: int = 1, untimed: int = 0, warm_up: int = 2) -> list[dict[str, float]]:
-    """CPU seconds of each kind in each turn, of some steps after some that are not timed."""
+def turns(
+    steps: Kinds, count: int, *, each: int = 1, before: Kinds | None = None, warm_up: int = 2
+) -> list[dict[str, float]]:
+    """CPU seconds of each kind in each turn, of some steps after one that is not timed."""
     for step in steps.values():
         for _ in range(warm_up):
             step()
@@ -181,8 +185,8 @@ def turns(steps: Kinds, count: int, *, each: int = 1, untimed: int = 0, warm_up:
     for turn in range(count):
         seconds = {}
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            for _ in range(untimed):
-                steps[name]()
+            if before is not None:
+                before[name]()
             start = time.process_time()
             for _ in range(each):
                 steps[name]()
@@ -228,7 +232,7 @@ def bench(model: str) -> None:
         **others(case),
     }
     # The gigabytes that some of them write slow down the step that comes next.
-    seen = turns(beside, TURNS[model][2], untimed=1)
+    seen = turns(beside, TURNS[model][2], before=beside)
     for name in [name for name in beside if name != "plain"]:
         row(model, f"beside the others: {name}", [s[name] / s["plain"] for s in seen])
 
