@@ -229,6 +229,17 @@ def test_what_cannot_be_used_is_named() -> None:
         noisescale.keras.Callback(every=0)
     with pytest.raises(ValueError, match="preconditioned=True"):
         fit(network(), keras.optimizers.SGD(0.1, gradient_accumulation_steps=2), data(16), preconditioned=True)
+    with pytest.raises(ValueError, match="follow_recommendation=True: give the optimizer"):
+        fit(network(), keras.optimizers.SGD(0.1), data(16), chunks=2, follow_recommendation=True)
+    optimizer = keras.optimizers.SGD(lambda: 0.1, gradient_accumulation_steps=2)
+    with pytest.raises(ValueError, match="a learning rate that is a function"):
+        fit(network(), optimizer, data(16), follow_recommendation=True)
+    optimizer, least = (
+        keras.optimizers.SGD(0.1, gradient_accumulation_steps=2),
+        noisescale.BatchSizeLimits(min_accumulation=1),
+    )
+    with pytest.raises(ValueError, match="min_accumulation must be 2"):
+        fit(network(), optimizer, data(16), follow_recommendation=True, batch_size_limits=least)
 
 
 def test_a_hook_that_fails_leaves_the_training_alone(caplog: pytest.LogCaptureFixture) -> None:
@@ -245,6 +256,111 @@ def test_a_hook_that_fails_leaves_the_training_alone(caplog: pytest.LogCaptureFi
     train(plain, data(64))
     for one, other in zip(model.weights, plain.weights, strict=True):
         np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("chunks", [None, 2])
+@pytest.mark.parametrize("units", [0.0, -8.0, float("nan")])
+def test_units_that_no_part_can_have_leave_each_step_out(
+    units: float, chunks: int | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    optimizer = keras.optimizers.SGD(0.0, gradient_accumulation_steps=None if chunks else 2)
+    with caplog.at_level(logging.WARNING, "noisescale"):
+        seen, callback = fit(network(), optimizer, data(32), chunks=chunks, units_of=lambda batch: units)
+    assert (seen, callback.counts) == ([], {"part-sizes": 4 if chunks else 2, "run-ended": 1})
+    assert len(caplog.records) == 1
+
+
+def test_more_chunks_than_rows_leave_each_such_batch_out_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "noisescale"):
+        seen, callback = fit(network(), keras.optimizers.SGD(0.0), data(30), chunks=8)
+    # Three batches of 8 rows, and one of 6.
+    assert [measurement["step"] for measurement in seen] == [0, 1, 2]
+    assert callback.counts == {"part-sizes": 1, "run-ended": 1}
+    assert ["chunks=8" in record.message for record in caplog.records] == [True]
+
+
+def test_weighted_examples_of_a_batch_that_is_split_keep_their_weights() -> None:
+    model, rows = network(), [*data(32), np.linspace(0.5, 2, 32).astype("float32")]
+    seen, callback = fit(model, keras.optimizers.SGD(0.0), rows, size=16, chunks=4)
+    assert callback.counts == {"run-ended": 1}
+    each = gradients(model, batches(rows, 4))
+    for measurement, parts in zip(seen, (each[:4], each[4:]), strict=True):
+        assert_squares(measurement, *squares(parts))
+
+
+@pytest.mark.parametrize("accumulated", [None, 2])
+def test_steps_that_are_run_eagerly_are_measured_too(accumulated: int | None) -> None:
+    model, rows = network(), data(32)
+    optimizer = keras.optimizers.SGD(0.0, gradient_accumulation_steps=accumulated)
+    options: dict[str, Any] = {"size": 8, "chunks": None} if accumulated else {"size": 16, "chunks": 2}
+    seen, callback = fit(model, optimizer, rows, compiled={"run_eagerly": True}, **options)
+    assert callback.counts == {"run-ended": 1}
+    each = gradients(model, batches(rows, 8))
+    for measurement, parts in zip(seen, (each[:2], each[2:]), strict=True):
+        assert_squares(measurement, *squares(parts))
+
+
+def test_a_loop_of_train_on_batch_is_measured_where_it_calls_the_callback() -> None:
+    model, rows, seen = network(), data(48), list[Measurement]()
+    model.compile(keras.optimizers.SGD(0.0, gradient_accumulation_steps=2), loss=cross_entropy())
+    callback = noisescale.keras.Callback(sink=seen.append, every=1, layers=True, user_runs=False)
+    callbacks = keras.callbacks.CallbackList([callback], model=model)
+    callbacks.on_train_begin()
+    for epoch in range(2):
+        callbacks.on_epoch_begin(epoch)
+        for number, batch in enumerate(batches(rows, 8)[3 * epoch : 3 * epoch + 3]):
+            callbacks.on_train_batch_begin(number)
+            callbacks.on_train_batch_end(number, model.train_on_batch(*batch, return_dict=True))
+        callbacks.on_epoch_end(epoch)
+    callbacks.on_train_end()
+    assert callback.counts == {"run-ended": 1}
+    each = gradients(model, batches(rows, 8))
+    for step, measurement in enumerate(seen):
+        assert_squares(measurement, *squares(each[2 * step : 2 * step + 2]))
+    assert len(seen) == 3
+
+
+def test_a_model_compiled_anew_begins_a_run_and_is_let_go_without_the_callback(tmp_path: Path) -> None:
+    model, rows = network(), data(32)
+
+    def compiled(accumulated: int | None) -> None:
+        model.compile(keras.optimizers.SGD(0.0, gradient_accumulation_steps=accumulated), loss=cross_entropy())
+
+    with RecordingCollector() as collector:
+        callback = noisescale.keras.Callback(sink=collector.url, every=1, spool_directory=tmp_path, user_runs=False)
+        for accumulated in (2, 4):
+            compiled(accumulated)
+            train(model, rows, [callback])
+        assert collector.steps() == [0, 1, 0]
+        assert len({path.split("/")[3] for _, path, _ in collector.requests}) == 2
+        compiled(None)
+        train(model, rows)
+        assert collector.steps() == [0, 1, 0]
+
+
+def test_a_callback_in_two_models_measures_each_in_a_run_of_its_own(tmp_path: Path) -> None:
+    rows = data(32)
+    with RecordingCollector() as collector:
+        callback = noisescale.keras.Callback(sink=collector.url, every=1, spool_directory=tmp_path, user_runs=False)
+        for accumulated in (2, 4):
+            model = network()
+            model.compile(keras.optimizers.SGD(0.0, gradient_accumulation_steps=accumulated), loss=cross_entropy())
+            train(model, rows, [callback])
+        sent = [(path, body["measurements"]) for _, path, body in collector.requests if path.endswith("/measurements")]
+    runs: dict[str, list[int]] = {}
+    for path, measurements in sent:
+        runs.setdefault(path, []).extend(measurement["small"]["count"] for measurement in measurements)
+    assert list(runs.values()) == [[2, 2], [4]]
+
+
+def test_another_callback_s_units_are_not_those_of_a_step_that_was_compiled_before() -> None:
+    model, rows = network(), data(32)
+    optimizer = keras.optimizers.SGD(0.0, gradient_accumulation_steps=2)
+    fit(model, optimizer, rows)
+    seen: list[Measurement] = []
+    options: dict[str, Any] = {"sink": seen.append, "every": 1, "layers": True, "user_runs": False}
+    train(model, rows, [noisescale.keras.Callback(units_of=lambda batch: 3.0, **options)])
+    assert [measurement["units"] for measurement in seen] == [6, 6]
 
 
 def test_units_are_what_they_are_said_to_be() -> None:
@@ -266,6 +382,41 @@ def test_steps_that_are_tried_and_chosen_are_those_of_the_cadence() -> None:
     assert [step for step in steps if step >= 56] == [step for step in range(56, 66) if step % callback.every == 0]
 
 
+def fit_with_answers(
+    folder: Path, optimizer: keras.optimizers.Optimizer, rows: Any, factor: float | None = 1.5, **options: Any
+) -> tuple[keras.Model, noisescale.keras.Callback, list[Any]]:
+    """A training in batches of 8 whose collector recommends 32 rows a step.
+
+    Returns:
+        The model, the callback, and the measurements that the collector was sent.
+    """
+
+    class Waits(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch: int, logs: object = None) -> None:
+            callback.flush()
+
+    def answer(measurement: Any) -> Any:
+        own = {name: measurement[name] for name in ("step", "attempt")}
+        return answered(batch_size=measurement["units"], recommended=32, factor=factor, **own)
+
+    model = network()
+    model.compile(optimizer, loss=cross_entropy())
+    with RecordingCollector() as collector:
+        collector.answer = answer
+        callback = noisescale.keras.Callback(
+            sink=collector.url,
+            every=1,
+            layers=True,
+            spool_directory=folder,
+            user_runs=False,
+            batch_size_limits=noisescale.BatchSizeLimits(agreeing_measurements=0),
+            **options,
+        )
+        train(model, rows, [Waits(), callback], epochs=2)
+        sent = [body["measurements"] for _, path, body in collector.requests if path.endswith("/measurements")]
+    return model, callback, [measurement for some in sent for measurement in some]
+
+
 def test_a_recommendation_is_told_in_the_thread_that_trains(tmp_path: Path) -> None:
     changes, threads = [], []
 
@@ -273,31 +424,65 @@ def test_a_recommendation_is_told_in_the_thread_that_trains(tmp_path: Path) -> N
         changes.append(change)
         threads.append(threading.current_thread())
 
-    class Waits(keras.callbacks.Callback):
-        def on_train_batch_begin(self, batch: int, logs: object = None) -> None:
-            callback.flush()
-
-    with RecordingCollector() as collector:
-
-        def answer(measurement: Any) -> Any:
-            own = {name: measurement[name] for name in ("step", "attempt")}
-            return answered(batch_size=measurement["units"], recommended=32, factor=1.5, **own)
-
-        collector.answer = answer
-        model = network()
-        model.compile(keras.optimizers.SGD(0.0, gradient_accumulation_steps=2), loss=cross_entropy())
-        callback = noisescale.keras.Callback(
-            sink=collector.url,
-            every=1,
-            spool_directory=tmp_path,
-            user_runs=False,
-            on_recommendation=follow,
-            batch_size_limits=noisescale.BatchSizeLimits(agreeing_measurements=0),
-        )
-        train(model, data(64), [callback, Waits()])
+    optimizer = keras.optimizers.SGD(0.0, gradient_accumulation_steps=2)
+    _, callback, _ = fit_with_answers(tmp_path, optimizer, data(64), on_recommendation=follow)
     assert [(change.batch_size, change.accumulation) for change in changes] == [(32, 4)]
     assert threads == [threading.main_thread()]
     assert callback.snapshot is not None
+    assert optimizer.gradient_accumulation_steps == 2
+
+
+@pytest.mark.parametrize("scheduled", [True, False])
+def test_a_followed_recommendation_trains_as_whole_batches_by_hand_do(tmp_path: Path, scheduled: bool) -> None:
+    def adam(rate: Any, accumulated: int | None) -> keras.optimizers.Optimizer:
+        return keras.optimizers.AdamW(
+            rate, name="adam", epsilon=1e-3, global_clipnorm=0.5, gradient_accumulation_steps=accumulated
+        )
+
+    # Of the number of batches, as Keras hands it over.
+    schedule = keras.optimizers.schedules.ExponentialDecay(1e-2, 5, 0.9) if scheduled else None
+    optimizer, rows = adam(schedule or 1e-2, 2), data(96)
+    model, _, seen = fit_with_answers(tmp_path, optimizer, rows, follow_recommendation=True)
+    # Twelve batches an epoch, over whose end a step goes on; the change is somewhere within the first.
+    before = [measurement["units"] for measurement in seen].count(16)
+    assert 1 <= before <= 3
+    after = (24 - 2 * before) // 4
+    assert [measurement["units"] for measurement in seen] == [16] * before + [32] * after
+    assert [measurement["step"] for measurement in seen] == list(range(before + after))
+
+    by_hand = network()
+    by_hand.compile(adam(1e-2, None), loss=cross_entropy())
+    twice = [np.concatenate([array, array]) for array in rows]
+    first = 0
+    for parts, factor in [(2, 1.0)] * before + [(4, 1.5)] * after:
+        rate = 1e-2 if schedule is None else float(schedule(first + parts - 1))
+        by_hand.optimizer.learning_rate = factor * rate
+        by_hand.train_on_batch(*(array[8 * first : 8 * (first + parts)] for array in twice))
+        first += parts
+    for one, other in zip(model.weights, by_hand.weights, strict=True):
+        np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-4, atol=1e-6)
+    assert int(optimizer.iterations) == before + after
+
+    model.save(tmp_path / "followed.keras")
+    loaded = keras.models.load_model(tmp_path / "followed.keras").optimizer
+    assert loaded.gradient_accumulation_steps == 4
+    assert float(loaded.learning_rate) == pytest.approx(float(optimizer.learning_rate))
+
+
+def test_measurements_after_a_change_are_those_of_the_parts_that_there_are_then(tmp_path: Path) -> None:
+    told: list[noisescale.BatchSizeChange] = []
+    rows, optimizer = data(96), keras.optimizers.SGD(0.0, gradient_accumulation_steps=2)
+    model, callback, seen = fit_with_answers(
+        tmp_path, optimizer, rows, factor=None, follow_recommendation=True, on_recommendation=told.append
+    )
+    assert callback.counts == {"run-ended": 1}
+    assert [change.accumulation for change in told] == [4]
+    each, first = gradients(model, batches(rows, 8)), 0
+    for measurement in seen:
+        parts = round(measurement["units"] / 8)
+        assert measurement["small"]["count"] == parts
+        assert_squares(measurement, *squares([each[k % 12] for k in range(first, first + parts)]))
+        first += parts
 
 
 if BACK_END == "jax":

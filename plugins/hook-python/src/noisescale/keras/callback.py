@@ -9,6 +9,7 @@ import keras
 from noisescale.batch_size_control import BatchSizeChange, BatchSizeLimits
 from noisescale.cadence import Cadence
 from noisescale.keras.adam_metric import has_metric
+from noisescale.keras.learning_rate import is_scalable
 from noisescale.keras.rows import rows_of
 from noisescale.keras.tap import NotSeenError, Tap, TapOptions, tap_of
 from noisescale.layer_names import layers_of
@@ -44,6 +45,7 @@ class Callback(keras.callbacks.Callback):
         declaration: RunDeclaration | None = None,
         on_recommendation: Callable[[BatchSizeChange], object] | None = None,
         batch_size_limits: BatchSizeLimits | None = None,
+        follow_recommendation: bool = False,
         spool_directory: str | os.PathLike[str] | None = None,
         user_runs: bool = True,
         enabled: bool = True,
@@ -66,6 +68,8 @@ class Callback(keras.callbacks.Callback):
             declaration: The rest of what the collector is told: name, group, trackers, batch limits, tags.
             on_recommendation: Called in the thread that trains, between two batches, when the batch size should change.
             batch_size_limits: How far and how often it may change.
+            follow_recommendation: The optimizer's `gradient_accumulation_steps` becomes what is recommended, and its
+                learning rate is scaled along, where the collector knows a factor; `on_recommendation` is called before.
             spool_directory: Where records wait while the collector is away; `.noisescale/spool`.
             user_runs: False leaves alone the runs of MLflow, W&B and TensorBoard that the training logs to.
             enabled: False, or `NOISESCALE_DISABLED=1`, measures and sends nothing.
@@ -93,6 +97,8 @@ class Callback(keras.callbacks.Callback):
         self._declaration = declaration
         self._on_recommendation = on_recommendation
         self._limits = batch_size_limits
+        self._follows = follow_recommendation
+        self._pending: BatchSizeChange | None = None
         self._spool_directory = spool_directory
         self._user_runs = user_runs
         self._on = switched_on(enabled)
@@ -166,10 +172,17 @@ class Callback(keras.callbacks.Callback):
         model = self.model
         if model.optimizer is None:
             return
+        if not model.optimizer.built:
+            # A loop of the user's own, whose first step would do so; `fit` has.
+            model.optimizer.build(model.trainable_variables)
         self._prepare(model)
         if not self._on:
             return
+        if self._follows:
+            self._check_following(model.optimizer)
         kind = _kind(model.optimizer)
+        told = self._change_later if self._follows else self._on_recommendation
+        self._pending = None
         self._report = run_report(
             run=self._name,
             project=self._project,
@@ -179,7 +192,7 @@ class Callback(keras.callbacks.Callback):
             declaration=self._declaration,
             spool_directory=self._spool_directory,
             user_runs=self._user_runs,
-            follows=self._on_recommendation is not None,
+            follows=told is not None,
             sends=_is_first_process(),
             says=_is_first_process(),
         )
@@ -190,8 +203,9 @@ class Callback(keras.callbacks.Callback):
             self._report,
             self._cadence,
             self._layers if self._by_layer else None,
-            recommendations_of(self._on_recommendation, self._limits, kind, self._declaration, self._report),
+            recommendations_of(told, self._limits, kind, self._declaration, self._report),
             OwnLog() if self._user_runs and _is_first_process() else None,
+            remedies={"part-sizes": f"chunks={self._chunks}, units_of={self._units_of!r}"},
         )
         if self._not_seen is not None:
             self._report.event(step, "unavailable", self._not_seen.code)
@@ -211,6 +225,8 @@ class Callback(keras.callbacks.Callback):
         if self._run is not None and self._tap is not None:
             # Not `self.model`, which on jax puts all state back into the variables each time.
             self._tap.batch_begins(self._model, batch)
+            if self._pending is not None:
+                self._change(self._tap, self._run, self._pending)
 
     def on_epoch_end(self, epoch: int, logs: object = None) -> None:
         """Takes what the epoch's last batches left."""
@@ -220,6 +236,34 @@ class Callback(keras.callbacks.Callback):
     def on_train_end(self, logs: object = None) -> None:
         """Ends the run."""
         self.close()
+
+    def _check_following(self, optimizer: keras.optimizers.Optimizer) -> None:
+        """Raises what cannot be followed, before training begins."""
+        least = None if self._limits is None else self._limits.min_accumulation
+        wrong = None
+        if self._tap is None or self._tap.accumulated == 1:
+            wrong = "give the optimizer gradient_accumulation_steps=K"
+        elif not is_scalable(self._tap.optimizer):
+            wrong = "a learning rate that is a function takes on_recommendation instead"
+        elif least == 1:
+            wrong = "batch_size_limits.min_accumulation must be 2 or more"
+        elif not _is_alone():
+            wrong = "several processes take on_recommendation instead"
+        if wrong is not None:
+            raise ValueError(f"follow_recommendation=True: {wrong}")
+
+    def _change_later(self, change: BatchSizeChange) -> None:
+        self._pending = change
+        if self._on_recommendation is not None:
+            self._on_recommendation(change)
+
+    def _change(self, tap: Tap, run: MeasuredRun, change: BatchSizeChange) -> None:
+        try:
+            if tap.accumulate(self._model, change.accumulation, change.learning_rate_factor):
+                self._pending = None
+        except Exception as error:
+            self._pending = None
+            run.report.event(tap.step, "warning", "recommendation-failed", repr(error))
 
     def _prepare(self, model: keras.Model) -> None:
         """Puts in the tap, and reserves its places; again for another optimizer."""
@@ -280,8 +324,17 @@ def _kind(optimizer: keras.optimizers.Optimizer) -> Literal["sgd", "adam", "othe
 
 
 def _is_first_process() -> bool:
+    return _process()[0] == 0
+
+
+def _is_alone() -> bool:
+    return _process()[1] == 1
+
+
+def _process() -> tuple[int, int]:
+    """This process's number, and how many train together."""
     if keras.backend.backend() != "jax":
-        return True
+        return 0, 1
     import jax
 
-    return bool(jax.process_index() == 0)
+    return jax.process_index(), jax.process_count()

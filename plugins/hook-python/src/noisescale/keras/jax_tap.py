@@ -13,6 +13,7 @@ from noisescale.exchange import RankSums
 from noisescale.jax.sums import form_of, squares_of
 from noisescale.keras.adam_metric import metric_of
 from noisescale.keras.rows import rows_of
+from noisescale.keras.seen_model import SeenTrainStep, see_train_step
 from noisescale.keras.tap import Tap, TapOptions
 from noisescale.measured_run import MeasuredRun
 from noisescale.parts import sum_parts
@@ -57,6 +58,8 @@ class JaxTap(Tap):
         self._last_step = -1
         self._variables: _Variables | None = None
         self._rule = _NEVER
+        # Training functions of a batch that is split, by whether the one that is compiled splits it.
+        self._programs: dict[bool, Callable[..., Any]] = {}
         self._reading: _Reading | None = None
         # By the callback's own count; the optimizer's is on the device.
         self._epoch_from = 0
@@ -91,6 +94,13 @@ class JaxTap(Tap):
         )
         self._rule = _NEVER
 
+    def prepare(self, model: keras.Model, options: TapOptions) -> None:
+        """What was compiled before is forgotten along with what it was compiled for."""
+        before = vars(model).get("train_step")
+        super().prepare(model, options)
+        if vars(model)["train_step"] is not before:
+            self._programs.clear()
+
     def begin(self, run: MeasuredRun) -> None:
         """What an earlier run left is not this one's."""
         super().begin(run)
@@ -113,6 +123,7 @@ class JaxTap(Tap):
     def batch_begins(self, model: keras.Model, batch: int) -> None:
         """Copies what the last batch left, which the next one overwrites."""
         self._advance(model, self._epoch_from + batch)
+        self._choose_program(model)
 
     def epoch_ends(self, model: keras.Model) -> None:
         """Reads what is there."""
@@ -138,9 +149,9 @@ class JaxTap(Tap):
                 self._reading = self._copies(model)
             elif self._reading is not None and _is_there(self._reading.finished):
                 self.read_all()
-        except Exception:
+        except Exception as error:
             measured = [False for _ in steps]
-            self._failed(steps.stop)
+            self._failed(steps.stop, error)
         for step, was_measured in zip(steps, measured, strict=True):
             run.step_ended(step, was_measured)
         self._follow_rule(model, steps.stop)
@@ -155,6 +166,31 @@ class JaxTap(Tap):
             model.jax_state_sync()
             self._variables.rule.assign(rule)
             self._rule = rule
+
+    def _choose_program(self, model: keras.Model) -> None:
+        """Has batches none of whose steps is measured run what knows nothing of splitting.
+
+        XLA copies all donated weights for a branch that is not taken. A LossScaleOptimizer leaves out batches that only
+        the device knows of, so that the device has to choose.
+        """
+        options, run = self.options, self.run
+        if options is None or run is None or not options.splits or model.optimizer is not self.optimizer:
+            return
+        steps = range(self._batches, self._batches + model.steps_per_execution)
+        splits = not (run.off or self._broken) and any(run.cadence.measures(step) for step in steps)
+        if splits not in self._programs:
+            see_train_step(model, self, splits=splits)
+            model.make_train_function()
+            self._programs[splits] = model.train_function
+        model.train_function = self._programs[splits]
+
+    def _take_back(self, model: keras.Model) -> None:
+        model.jax_state_sync()
+
+    def _moved(self, model: keras.Model, batches: int) -> None:
+        self._epoch_from += batches
+        self._batches += batches
+        self._follow_rule(model, self._batches // self.accumulated)
 
     def _now(self, model: keras.Model, variable: keras.Variable) -> jax.Array:
         state = getattr(model, "_jax_state", None)
@@ -180,8 +216,8 @@ class JaxTap(Tap):
             if step > self._last_step:
                 self._last_step = step
                 self.run.pass_on(self._sums(step, reading, self.options))
-        except Exception:
-            self._failed(step)
+        except Exception as error:
+            self._failed(step, error)
 
     def _sums(self, step: int, reading: _Reading, options: TapOptions) -> RankSums:
         numbers = np.asarray(reading.finished, np.float64)
@@ -189,9 +225,11 @@ class JaxTap(Tap):
         small, units, big, (whole, rate) = np.split(numbers, np.cumsum([squares, parts, squares]))
         if not np.isfinite([small[: options.groups], big[: options.groups]]).all():
             return RankSums(step, "not-finite")
-        if not np.isfinite(units).all():
+        # A batch of fewer rows than chunks has none for each of them.
+        if not np.isfinite([*units, whole]).all() or (options.splits and not units.all()):
             return RankSums(step, "part-sizes")
         if not units.all():
+            # Measured from the middle of a step on.
             return RankSums(step, "parts-changed")
         sums = sum_parts(units.tolist(), [1 / parts] * parts)
         metric = None
@@ -215,28 +253,25 @@ class JaxTap(Tap):
 
     # From here on: traced, and run by the device.
 
-    def train_step(self, model: keras.Model, train: Callable[..., Any], *args: Any) -> Any:
+    def train_step(self, seen: SeenTrainStep, *args: Any) -> Any:
         """Notes a batch's units before the optimizer is handed its gradients, and its loss afterwards."""
-        if self._variables is None or self.options is None or self._broken:
-            return train(*args)
+        options, model = self.options, seen.model
+        if self._variables is None or options is None or self._broken or (options.splits and not seen.splits):
+            return seen.train(*args)
         state, data = args
         self._loss = None
-        try:
-            self._units = self.options.units_of(data)
-        except Exception:
-            self._units = jnp.nan
-            self._failed(0)
         before = self._in_state(model, state, self.optimizer._iterations)
-        if self.options.splits:
-            try:
-                state = self._with_split(model, state, data, self.options)
-            except Exception:
-                self._give_up()
-        logs, new_state = train(state, data)
+        try:
+            self._units = _units(options.units_of(data))
+            if options.splits:
+                state = self._with_split(model, state, data, options)
+        except Exception as error:
+            self._give_up(error)
+        logs, new_state = seen.train(state, data)
         try:
             return logs, self._with_loss(model, new_state, before)
-        except Exception:
-            self._failed(0)
+        except Exception as error:
+            self._give_up(error)
             return logs, new_state
 
     def _with_loss(self, model: keras.Model, state: Any, before: jax.Array) -> Any:
@@ -260,8 +295,6 @@ class JaxTap(Tap):
         assert self._variables is not None
         kept, chunks = self._variables, options.parts
         rows = rows_of(data) // chunks
-        if rows == 0:
-            return state
         trainable, others, optimizer_variables, metrics = state
         mapping = list(zip(model.optimizer.variables, optimizer_variables, strict=True))
         self._of = self.optimizer._trainable_variables
@@ -291,15 +324,19 @@ class JaxTap(Tap):
             grads = [gradient / scale for gradient in grads]
             with keras.StatelessScope(state_mapping=mapping):
                 squares = self._squares(grads)
-            units = jnp.asarray(options.units_of(part), jnp.float32)
-            return (others, [a + g for a, g in zip(total, grads, strict=True)]), (squares, units)
+            total = [a + g for a, g in zip(total, grads, strict=True)]
+            return (others, total), (squares, _units(options.units_of(part)))
 
         def measure() -> tuple[jax.Array, jax.Array]:
-            nothing = [jnp.zeros_like(variable) for variable in trainable]
-            (_, total), (squares, units) = jax.lax.scan(take, (others, nothing), parts)
-            running = jnp.concatenate([squares.sum(0), units])
+            running, big = jnp.zeros(kept.running.shape), jnp.zeros(options.groups + options.metric)
+            if rows > 0:
+                nothing = [jnp.zeros_like(variable) for variable in trainable]
+                (_, total), (squares, units) = jax.lax.scan(take, (others, nothing), parts)
+                running = jnp.concatenate([squares.sum(0), units])
             with keras.StatelessScope(state_mapping=mapping) as scope:
-                self._finish(kept, due, running, self._squares([gradient / chunks for gradient in total]))
+                if rows > 0:
+                    big = self._squares([gradient / chunks for gradient in total])
+                self._finish(kept, due, running, big)
                 return scope.get_current_value(kept.finished), scope.get_current_value(kept.finished_step)
 
         def leave() -> tuple[jax.Array, jax.Array]:
@@ -323,14 +360,14 @@ class JaxTap(Tap):
             try:
                 self._of = variables
                 self._take_part(kept, grads)
-            except Exception:
-                self._give_up()
+            except Exception as error:
+                self._give_up(error)
         self._apply(grads, variables)
         if self._due_last is not None and self._big is not None:
             try:
                 self._finish(kept, self._due_last, kept.running.value, self._big)
-            except Exception:
-                self._give_up()
+            except Exception as error:
+                self._give_up(error)
         self._due_last = self._big = None
 
     def _clipped(self, grads: Sequence[jax.Array]) -> Sequence[jax.Array]:
@@ -339,8 +376,8 @@ class JaxTap(Tap):
                 assert self.options is not None
                 nothing = jnp.zeros(self.options.groups + self.options.metric, jnp.float32)
                 self._big = jax.lax.cond(self._due_last, self._squares, lambda _: nothing, list(grads))
-            except Exception:
-                self._give_up()
+            except Exception as error:
+                self._give_up(error)
         return self._clip(grads)
 
     def _take_part(self, kept: _Variables, grads: Sequence[jax.Array]) -> None:
@@ -361,7 +398,7 @@ class JaxTap(Tap):
     def _finish(self, kept: _Variables, ended: jax.Array, running: jax.Array, big: jax.Array) -> None:
         rate = jnp.asarray(keras.ops.convert_to_tensor(self.optimizer._get_current_learning_rate()), jnp.float32)
         step = self.optimizer._iterations.value // self.accumulated
-        record = jnp.concatenate([running, big, jnp.stack([jnp.asarray(self._units, jnp.float32), rate])])
+        record = jnp.concatenate([running, big, jnp.stack([self._units, rate])])
         kept.finished.assign(jnp.where(ended, record, kept.finished.value))
         kept.finished_step.assign(jnp.where(ended, step, kept.finished_step.value))
 
@@ -376,11 +413,24 @@ class JaxTap(Tap):
         form = form_of(grads, [metric_of(self.optimizer, variable) for variable in self._of])
         return jnp.append(squares, form.astype(jnp.float32))
 
-    def _give_up(self) -> None:
+    def _give_up(self, error: Exception) -> None:
         """What cannot be traced is not tried again."""
         self._broken = True
         self._due_last = self._big = None
-        self._failed(0)
+        if self.run is not None:
+            self.run.report.event(0, "unavailable", "hook-failed", repr(error))
+
+
+def _units(units: Any) -> jax.Array:
+    """A part's units; NaN where there cannot be so many.
+
+    Raises:
+        ValueError: If it is no single number.
+    """
+    number = jnp.asarray(units, jnp.float32)
+    if number.shape != ():
+        raise ValueError(f"units_of: must give a number, got one of shape {number.shape}")
+    return jnp.where((number > 0) & jnp.isfinite(number), number, jnp.nan)
 
 
 def _due(rule: jax.Array, step: jax.Array) -> jax.Array:

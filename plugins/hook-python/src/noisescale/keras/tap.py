@@ -7,11 +7,14 @@ Both are replaced on the one instance, whose class, and so what is saved of it, 
 import contextlib
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import keras
 
+from noisescale.keras.learning_rate import rescale
+from noisescale.keras.saved_state import leave_out_when_saved
+from noisescale.keras.seen_model import SeenTrainStep, innermost, see_train_step
 from noisescale.measured_run import MeasuredRun
 from noisescale.report import EventCode
 
@@ -76,7 +79,7 @@ class Tap(ABC):
     @property
     def step(self) -> int:
         """Number of the optimizer step that comes next; waits for the device."""
-        return int(keras.ops.convert_to_numpy(self.optimizer._iterations)) // self.accumulated
+        return self._count() // self.accumulated
 
     @property
     def own_variables(self) -> Sequence[keras.Variable]:
@@ -90,21 +93,14 @@ class Tap(ABC):
     def prepare(self, model: keras.Model, options: TapOptions) -> None:
         """Puts what is needed in place, before a training that is compiled is compiled."""
         self.silence()
-        tracker = model._loss_tracker
         seen = vars(model).get("train_step")
-        there = isinstance(seen, _SeenTrainStep) and seen.tap is self and seen.tracker is tracker
+        there = isinstance(seen, SeenTrainStep) and seen.see is self and seen.tracker is model._loss_tracker
         if there and options == self.options:
             return
         if options != self.options:
             self.options = options
             self._reserve(options)
-        if not there:
-            if isinstance(seen, _SeenTrainStep):
-                del vars(model)["train_step"]
-            vars(model)["train_step"] = _SeenTrainStep(self, model, tracker)
-            self._see_loss(tracker)
-        # What fit compiled before knows nothing of this.
-        model.train_function = None
+        see_train_step(model, self)
 
     def begin(self, run: MeasuredRun) -> None:
         """Measures from the next step on."""
@@ -114,6 +110,35 @@ class Tap(ABC):
         """Measures no further."""
         self.read_all()
         self.run = None
+
+    def accumulate(self, model: keras.Model, batches: int, learning_rate_factor: float | None) -> bool:
+        """Has the optimizer accumulate another number of batches from the one on that comes next.
+
+        Its count of steps, which bias corrections go by, and the batches that a schedule has seen stay as they are: the
+        optimizer's own number is one of batches, of which a step now has others, and the schedule's is moved along.
+
+        Args:
+            model: The model that trains.
+            batches: K, 2 or more.
+            learning_rate_factor: As `BatchSizeChange` has it.
+
+        Returns:
+            False, with nothing changed, while a step is under way.
+        """
+        self._take_back(model)
+        optimizer, options = self.optimizer, self.options
+        steps, under_way = divmod(self._count(), self.accumulated)
+        if under_way or options is None:
+            return False
+        self.read_all()
+        moved = steps * (batches - self.accumulated)
+        rescale(optimizer, 1.0 if learning_rate_factor is None else learning_rate_factor, moved)
+        optimizer._iterations.assign_add(moved)
+        optimizer.gradient_accumulation_steps = batches
+        self.prepare(model, options._replace(parts=batches))
+        model.make_train_function()
+        self._moved(model, moved)
+        return True
 
     @abstractmethod
     def epoch_begins(self, model: keras.Model) -> None:
@@ -141,8 +166,20 @@ class Tap(ABC):
         """Makes the places that squares are kept in."""
 
     @abstractmethod
-    def train_step(self, model: keras.Model, train: Callable[..., Any], *args: Any) -> Any:
+    def _take_back(self, model: keras.Model) -> None:
+        """Has the variables hold what they are in the training; may wait for the device."""
+
+    @abstractmethod
+    def _moved(self, model: keras.Model, batches: int) -> None:
+        """Takes it that the optimizer's count of batches was moved by so many."""
+
+    @abstractmethod
+    def train_step(self, seen: SeenTrainStep, *args: Any) -> Any:
         """In place of the model's."""
+
+    def loss_seen(self, loss: Array) -> None:
+        """Takes a batch's loss."""
+        self._loss = loss
 
     @abstractmethod
     def _applied(self, grads: Sequence[Array], variables: Sequence[keras.Variable]) -> None:
@@ -152,14 +189,9 @@ class Tap(ABC):
     def _clipped(self, grads: Sequence[Array]) -> Sequence[Array]:
         """In place of the optimizer's `_clip_gradients`."""
 
-    def _see_loss(self, tracker: keras.metrics.Metric) -> None:
-        update = tracker.update_state
-
-        def update_state(values: Array, sample_weight: Any = None) -> Any:
-            self._loss = values
-            return update(values, sample_weight=sample_weight)
-
-        vars(tracker)["update_state"] = update_state
+    def _count(self) -> int:
+        """Batches that the optimizer has taken; waits for the device."""
+        return int(keras.ops.convert_to_numpy(self.optimizer._iterations))
 
     def _without_run(self) -> None:
         if not self._said:
@@ -169,22 +201,9 @@ class Tap(ABC):
                 "fit: nothing is measured"
             )
 
-    def _failed(self, step: int) -> None:
+    def _failed(self, step: int, error: Exception) -> None:
         if self.run is not None:
-            self.run.failed(step)
-
-
-class _SeenTrainStep:
-    """A model's `train_step`, whose batch and loss are seen."""
-
-    def __init__(self, tap: Tap, model: keras.Model, tracker: keras.metrics.Metric) -> None:
-        self.tap = tap
-        self.tracker = tracker
-        self._model = model
-        self._train = model.train_step
-
-    def __call__(self, *args: Any) -> Any:
-        return self.tap.train_step(self._model, self._train, *args)
+            self.run.failed(step, error)
 
 
 def wrap(optimizer: _OptimizerT) -> _OptimizerT:
@@ -215,14 +234,14 @@ def tap_of(optimizer: keras.optimizers.Optimizer) -> Tap:
     Raises:
         NotSeenError: If its gradients cannot be seen.
     """
-    inner = _innermost(optimizer)
+    inner = innermost(optimizer)
     if isinstance(inner, keras.optimizers.MultiOptimizer):
         raise NotSeenError("several-optimizers")
     tap = vars(inner).get("_noisescale_tap")
     if not isinstance(tap, Tap):
         tap = _tap_class()(inner)
     for saved in (optimizer, inner):
-        _leave_out_when_saved(saved, tap)
+        leave_out_when_saved(saved, lambda: tap.own_variables, tap.optimizer)
     return tap
 
 
@@ -236,38 +255,3 @@ def _tap_class() -> Callable[[keras.optimizers.Optimizer], Tap]:
 
         return JaxTap
     raise NotSeenError("back-end")
-
-
-def _innermost(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """The optimizer within a LossScaleOptimizer: it is handed unscaled gradients, and none that are not finite."""
-    inner = getattr(optimizer, "inner_optimizer", None)
-    return _innermost(inner) if isinstance(inner, keras.optimizers.Optimizer) else optimizer
-
-
-def _leave_out_when_saved(optimizer: keras.optimizers.Optimizer, tap: Tap) -> None:
-    """Saves and loads an optimizer's state as if it had none of our variables."""
-    if "save_own_variables" in vars(optimizer):
-        return
-
-    @contextlib.contextmanager
-    def left_out() -> Iterator[None]:
-        own = {id(variable) for variable in tap.own_variables}
-        kept = tap.optimizer._variables
-        every = kept[:]
-        kept[:] = [variable for variable in every if id(variable) not in own]
-        try:
-            yield
-        finally:
-            kept[:] = every
-
-    save, load = optimizer.save_own_variables, optimizer.load_own_variables
-
-    def save_own_variables(store: Any) -> None:
-        with left_out():
-            save(store)
-
-    def load_own_variables(store: Any) -> None:
-        with left_out():
-            load(store)
-
-    vars(optimizer).update(save_own_variables=save_own_variables, load_own_variables=load_own_variables)

@@ -1,7 +1,8 @@
 """The torch back end: steps run one by one, and what was seen of them is kept beside the optimizer."""
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -10,7 +11,9 @@ import torch
 from noisescale.exchange import RankSums
 from noisescale.keras.adam_metric import metric_of
 from noisescale.keras.rows import rows_of
+from noisescale.keras.seen_model import SeenTrainStep
 from noisescale.keras.tap import Tap, TapOptions
+from noisescale.measured_run import MeasuredRun
 from noisescale.parts import sum_parts
 from noisescale.pytorch.squares import ChunkSquares
 
@@ -53,6 +56,8 @@ class TorchTap(Tap):
         self._ended: list[tuple[int, bool]] = []
         self._of: Sequence[keras.Variable] = ()
         self._last_part = False
+        # Batches that the optimizer has taken, by a count of our own: its own number may be on an accelerator.
+        self._taken = 0
 
     def _reserve(self, options: TapOptions) -> None:
         self._step = None
@@ -67,28 +72,47 @@ class TorchTap(Tap):
         self._squares = places(options.numbers, options.groups)
         self._metric_squares = places([0] * len(tensors), 1) if options.metric else None
 
-    def train_step(self, model: keras.Model, train: Callable[..., Any], *args: Any) -> Any:
+    def begin(self, run: MeasuredRun) -> None:
+        """Looks where the optimizer stands."""
+        super().begin(run)
+        self._taken = self._count()
+
+    def epoch_begins(self, model: keras.Model) -> None:
+        """Looks where the optimizer stands: a callback may have loaded another state."""
+        self._taken = self._count()
+
+    def train_step(self, seen: SeenTrainStep, *args: Any) -> Any:
         """Notes a batch's units before the optimizer is handed its gradients; its loss is seen on the way."""
-        self._before(model, *args)
-        return train(*args)
+        self._before(seen.model, *args)
+        return seen.train(*args)
 
     def _before(self, model: keras.Model, data: Any) -> None:
         run, options = self.run, self.options
         self._units = self._loss = None
         if run is None or options is None:
             return
-        number = self.step
+        number, place = divmod(self._taken, self.accumulated)
         try:
-            self._units = options.units_of(data)
-            if self.accumulated == 1:
+            if place == 0:
                 self._step = None
-                if options.splits and run.cadence.measures(number) and not run.off:
-                    self._step = self._split(model, data, number, options)
-        except Exception:
-            self._give_up(number)
+                if run.cadence.measures(number) and not run.off:
+                    self._step = self._begun(number, data, options)
+            if self._step is not None:
+                self._units = options.units_of(data)
+                if options.splits:
+                    self._split(self._step, model, data, options)
+        except Exception as error:
+            self._give_up(number, error)
 
-    def epoch_begins(self, model: keras.Model) -> None:
-        """The optimizer's own count is read at each step."""
+    def _begun(self, number: int, data: Any, options: TapOptions) -> _Step | None:
+        if not options.splits:
+            # One batch that nobody asked to split is no part of anything.
+            return _Step(number, self.accumulated) if self.accumulated > 1 else None
+        if rows_of(data) >= options.parts:
+            return _Step(number, 1)
+        assert self.run is not None
+        self.run.pass_on(RankSums(number, "part-sizes"))
+        return None
 
     def batch_begins(self, model: keras.Model, batch: int) -> None:
         """Says which step ended."""
@@ -109,8 +133,8 @@ class TorchTap(Tap):
             return
         try:
             self.run.pass_on(_sums(reading))
-        except Exception:
-            self._failed(reading.step.number)
+        except Exception as error:
+            self._failed(reading.step.number, error)
 
     def _applied(self, grads: Sequence[torch.Tensor], variables: Sequence[keras.Variable]) -> None:
         run = self.run
@@ -118,19 +142,15 @@ class TorchTap(Tap):
             self._without_run()
             self._apply(grads, variables)
             return
-        # Keras itself waits for this number, to know whether the step is the last of an accumulation.
-        taken = int(self.optimizer._iterations.value)
-        number, place = divmod(taken, self.accumulated)
+        number, place = divmod(self._taken, self.accumulated)
+        self._taken += 1
         self._of = variables
         self._last_part = place == self.accumulated - 1
-        if self.accumulated > 1 and place == 0:
-            measured = run.cadence.measures(number) and not run.off
-            self._step = _Step(number, self.accumulated) if measured else None
         if self._step is not None and self.accumulated > 1:
             try:
                 self._take_part(self._step, grads)
-            except Exception:
-                self._give_up(number)
+            except Exception as error:
+                self._give_up(number, error)
         self._apply(grads, variables)
         if self._last_part:
             self._step_ended(number)
@@ -142,8 +162,8 @@ class TorchTap(Tap):
                 # Σ h_k, where h_k is the K-th part of a micro gradient.
                 step.big = self._squares_of(grads)
                 step.metric_big = self._metric_squares_of(grads)
-            except Exception:
-                self._give_up(step.number)
+            except Exception as error:
+                self._give_up(step.number, error)
         return self._clip(grads)
 
     def _take_part(self, step: _Step, grads: Sequence[torch.Tensor]) -> None:
@@ -158,13 +178,10 @@ class TorchTap(Tap):
         if self._loss is not None:
             step.losses.append(self._loss.detach())
 
-    def _split(self, model: keras.Model, data: Any, number: int, options: TapOptions) -> _Step | None:
+    def _split(self, step: _Step, model: keras.Model, data: Any, options: TapOptions) -> None:
         """Squares of the gradients of parts of one batch, and of their mean; variables and gradients stay untouched."""
         chunks = options.parts
         rows = rows_of(data) // chunks
-        if rows == 0:
-            return None
-        step = _Step(number, 1)
         step.whole = self._units
         self._of = self.optimizer._trainable_variables
         tensors = [variable.value for variable in self._of]
@@ -185,7 +202,6 @@ class TorchTap(Tap):
         mean = [gradient / chunks for gradient in total]
         step.big, step.metric_big = self._squares_of(mean), self._metric_squares_of(mean)
         step.losses = []
-        return step
 
     def _squares_of(self, grads: Sequence[torch.Tensor]) -> torch.Tensor:
         assert self._squares is not None
@@ -215,9 +231,15 @@ class TorchTap(Tap):
                 self.read_all()
         self._ended.append((number, step is not None))
 
-    def _give_up(self, number: int) -> None:
+    def _take_back(self, model: keras.Model) -> None:
+        """The variables are those of the training."""
+
+    def _moved(self, model: keras.Model, batches: int) -> None:
+        self._taken += batches
+
+    def _give_up(self, number: int, error: Exception) -> None:
         self._step = None
-        self._failed(number)
+        self._failed(number, error)
 
 
 def _sums(reading: _Reading) -> RankSums:
@@ -229,9 +251,11 @@ def _sums(reading: _Reading) -> RankSums:
     if not bool(numbers.isfinite().all()):
         return RankSums(step.number, "not-finite")
     small, big = numbers.tolist()
-    if any(units is None for units in step.units):
+    units = [float(part) for part in step.units]
+    whole = sum(units) if step.whole is None else float(step.whole)
+    if not all(0 < number < math.inf for number in [*units, whole]):
         return RankSums(step.number, "part-sizes")
-    sums = sum_parts([float(units) for units in step.units], [1 / parts] * parts)
+    sums = sum_parts(units, [1 / parts] * parts)
     metric = None
     if step.metric is not None and step.metric_big is not None:
         metric = (float(step.metric) / parts**2, float(step.metric_big))
@@ -241,7 +265,7 @@ def _sums(reading: _Reading) -> RankSums:
         time_ms=reading.time_ms,
         learning_rate=float(reading.learning_rate),
         parts=sums.parts,
-        units=sums.units if step.whole is None else float(step.whole),
+        units=whole,
         weight=sums.weight,
         squared_weight=sums.squared_weight,
         variance=sums.variance,
