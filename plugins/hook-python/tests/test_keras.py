@@ -24,7 +24,11 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, "s
                 "KERAS_HOME": str(tmp_path_factory.mktemp("keras")),
                 "JAX_PLATFORMS": "cpu",
                 "OMP_NUM_THREADS": "1",
-                "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+                # Most of the time is compiling, and little of it what is compiled.
+                "XLA_FLAGS": (
+                    "--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=0 "
+                    "--xla_llvm_disable_expensive_passes=true"
+                ),
             },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
