@@ -55,6 +55,18 @@ def test_an_answer_about_the_batch_size_before_the_last_change_is_not_followed()
     assert following.due(0) is not None
 
 
+def test_an_answer_to_the_short_end_of_an_epoch_is_not_followed() -> None:
+    following = Following({}, 26)
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    following.watcher = noisescale.watch(model, optimizer, first_step=8, sink=lambda measurement: None)
+    following.leave_out()
+    told(following.options, 4, step=8)
+    assert following.due(0) is None
+    told(following.options, 4, step=9)
+    assert following.due(0) is not None
+
+
 def test_a_wrong_option_is_named_when_training_begins() -> None:
     with pytest.raises(ValueError, match="on_recommendation=3: must be a function"):
         Following({"on_recommendation": 3}, 10)  # type: ignore[typeddict-item]

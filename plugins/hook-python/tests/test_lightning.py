@@ -1,9 +1,12 @@
 """What the callback measures in a Lightning training, compared with the parts' gradients computed one by one."""
 
+import lightning.pytorch as pl
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
+import noisescale
 from lightning_training import Network, fit
 from training import FLOAT32, assert_squares, batches, brute_force, cross_entropy, network
 
@@ -71,3 +74,45 @@ def test_a_training_that_fails_ends_the_run_as_failed() -> None:
 
     with pytest.raises(RuntimeError, match="out of data"):
         fit(batches([8] * 4), module=Failing(), accumulate_grad_batches=2)
+
+
+def quiet(callback: noisescale.lightning.Callback, **options: object) -> pl.Trainer:
+    return pl.Trainer(
+        **{  # type: ignore[arg-type]
+            "max_epochs": 1,
+            "accelerator": "cpu",
+            "logger": False,
+            "enable_checkpointing": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "callbacks": [callback],
+            **options,
+        }
+    )
+
+
+def loader() -> DataLoader[tuple[torch.Tensor, ...]]:
+    ((x, y),) = batches([32])
+    return DataLoader(TensorDataset(x, y), batch_size=8)
+
+
+def test_batches_whose_units_cannot_be_told_leave_the_step_out_and_the_training_goes_on() -> None:
+    def units_of(batch: object) -> float:
+        raise ValueError("no tensor")
+
+    callback = noisescale.lightning.Callback(sink=lambda measurement: None, every=1, units_of=units_of)
+    trainer = quiet(callback, accumulate_grad_batches=2)
+    trainer.fit(Network(), loader())
+    assert trainer.global_step == 2
+    assert callback.watcher is not None
+    assert callback.watcher.counts == {"part-sizes": 2, "run-ended": 1}
+
+
+def test_a_checkpoint_keeps_the_number_of_batches_that_its_rate_is_for() -> None:
+    callback = noisescale.lightning.Callback(sink="http://127.0.0.1:9", follow_recommendation=True, enabled=False)
+    assert callback.state_dict() == {}
+    callback.load_state_dict({"accumulate_grad_batches": 2})
+    trainer = quiet(callback)
+    trainer.fit(Network(), loader())
+    assert (trainer.accumulate_grad_batches, trainer.global_step) == (2, 2)
+    assert callback.state_dict() == {"accumulate_grad_batches": 2}

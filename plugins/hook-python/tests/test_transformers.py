@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
+import noisescale
+from noisescale.wire import Measurement
 from training import FLOAT32, assert_squares, squares_of
-from transformers_training import Sentences, language_model, token_sums, train
+from transformers_training import Sentences, language_model, token_sums, train, trainer_of
 
 
 @pytest.mark.parametrize("unit", ["example", "token"])
@@ -56,3 +58,21 @@ def test_one_batch_a_step_is_unavailable(tmp_path: Path) -> None:
     seen, watcher = train(tmp_path, 8, parts=1, micro_batch=4)
     assert seen == []
     assert watcher.counts["one-part"] == 1
+
+
+def test_a_batch_with_a_number_among_its_tensors_has_the_rows_of_the_others(tmp_path: Path) -> None:
+    seen: list[Measurement] = []
+    trainer = trainer_of(tmp_path, Sentences(16), parts=2, micro_batch=4)
+    inner = trainer.training_step
+
+    def with_number(model: torch.nn.Module, inputs: dict[str, object], items: torch.Tensor | None) -> torch.Tensor:
+        return inner(model, {name: inputs[name] for name in ("input_ids", "attention_mask", "labels")}, items)
+
+    vars(trainer)["training_step"] = with_number
+    attached = noisescale.transformers.attach(trainer, sink=seen.append, every=1)
+    collate = trainer.data_collator
+    trainer.data_collator = lambda rows: {"temperature": torch.tensor(1.0), **collate(rows)}
+    trainer.train()
+    assert attached.watcher is not None
+    assert attached.watcher.counts == {"run-ended": 1}
+    assert [measurement["units"] for measurement in seen] == [8, 8]

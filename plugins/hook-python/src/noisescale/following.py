@@ -1,5 +1,6 @@
 """Keeps a recommended number of parts until a trainer that counts the batches of an epoch can change to it."""
 
+from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,9 @@ from noisescale.options import check_function
 if TYPE_CHECKING:
     from noisescale.pytorch.watch import WatchOptions
     from noisescale.pytorch.watcher import Watcher
+
+
+_MOST_LEFT_OUT = 1024
 
 
 class Following:
@@ -37,6 +41,7 @@ class Following:
         self._pending: BatchSizeChange | None = None
         # The first one after the last change.
         self._from_step = 0
+        self._left_out: deque[int] = deque(maxlen=_MOST_LEFT_OUT)
         limits = options.get("batch_size_limits") or BatchSizeLimits()
         # Asked for more, a step would stay as large as an epoch, and the rate would be scaled again and again.
         most = min(limits.max_accumulation, max(batches, limits.min_accumulation or 2))
@@ -48,7 +53,7 @@ class Following:
 
     def _recommended(self, change: BatchSizeChange) -> None:
         step = change.snapshot["step"]
-        if change.accumulation > self._batches or step is None or step < self._from_step:
+        if change.accumulation > self._batches or step is None or step < self._from_step or step in self._left_out:
             return
         self._pending = change
         if self._told is not None:
@@ -68,3 +73,11 @@ class Following:
             # Answers to earlier steps are about the batch size before, and may still come.
             self._from_step = self.watcher.step
         return pending
+
+    def leave_out(self) -> None:
+        """Says that the step that comes ends an epoch of several steps, and may be smaller than they are.
+
+        The factor of a change is relative to the batch size that was measured, and the rate is that of a whole step.
+        """
+        if self.watcher is not None:
+            self._left_out.append(self.watcher.step)

@@ -1,7 +1,8 @@
 """A callback for Lightning: `Trainer(callbacks=[noisescale.lightning.Callback()])`."""
 
+import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import lightning.pytorch as pl
 import torch
@@ -31,13 +32,14 @@ class Callback(pl.Callback):
         """Says what `noisescale.watch` is called with when training begins.
 
         Args:
-            units_of: The units of a batch; Lightning's own reading of its first tensor where it is left out.
+            units_of: The units of a batch; Lightning's own reading of its first tensor where it is left out. A step in
+                which it raises is left out (`part-sizes`).
             optimizer: Number of the optimizer whose steps are measured, where the module has several.
             follow_recommendation: `trainer.accumulate_grad_batches` becomes what is recommended, and the optimizer's
                 learning rate is scaled along, where the collector knows a factor; for automatic optimization. It does
                 so when an epoch begins, or after a number of batches that both numbers divide: Lightning counts the
                 batches of an epoch from its beginning, and would step before all parts are there, with gradients of
-                the step before among them.
+                the step before among them. A checkpoint is resumed with the number that it was saved with.
             options: As in `watch`; `on_recommendation` is called before the change.
         """
         self.watcher: Watcher | None = None
@@ -47,6 +49,16 @@ class Callback(pl.Callback):
         self._follows = follow_recommendation
         self._following: Following | None = None
         self._units = 0.0
+        # Since a first change.
+        self._accumulation: int | None = None
+
+    def state_dict(self) -> dict[str, object]:
+        """What a checkpoint keeps: its optimizer has the rate of this number of batches."""
+        return {} if self._accumulation is None else {"accumulate_grad_batches": self._accumulation}
+
+    def load_state_dict(self, state_dict: dict[str, object]) -> None:
+        """Takes it from there."""
+        self._accumulation = cast(int | None, state_dict.get("accumulate_grad_batches"))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Attaches the hooks."""
@@ -54,6 +66,8 @@ class Callback(pl.Callback):
         if self._follows:
             if not pl_module.automatic_optimization:
                 raise ValueError("follow_recommendation=True: manual optimization takes on_recommendation instead")
+            if self._accumulation is not None:
+                trainer.accumulate_grad_batches = self._accumulation
             self._following = Following(options, trainer.num_training_batches)
             options = self._following.options
         model = trainer.strategy.model
@@ -75,11 +89,20 @@ class Callback(pl.Callback):
             change = self._following.due(batch_idx)
             if change is not None:
                 self._change(trainer, change)
+            if batch_idx > 0 and batch_idx + trainer.accumulate_grad_batches >= trainer.num_training_batches:
+                self._following.leave_out()
         if self.watcher is not None and self.watcher.measuring:
-            self._units = self._units_of(batch)
+            self._units = self._units_in(batch)
+
+    def _units_in(self, batch: BType) -> float:
+        try:
+            return self._units_of(batch)
+        except Exception:
+            # The step is left out, as of unknown size.
+            return math.nan
 
     def _change(self, trainer: pl.Trainer, change: BatchSizeChange) -> None:
-        trainer.accumulate_grad_batches = change.accumulation
+        self._accumulation = trainer.accumulate_grad_batches = change.accumulation
         if change.learning_rate_factor is not None:
             optimizer = trainer.optimizers[self._optimizer]
             schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]

@@ -111,7 +111,11 @@ class TrainerAccumulation:
             if self._taken < self._batches:
                 more = min(more, self._batches - self._taken)
             batches, items = self._of_trainer["get_batch_samples"](epoch_iterator, more, device)
+            first = self._taken == 0
             self._taken += len(batches)
+            last = len(batches) < accumulation or (self._has_length and self._taken >= self._batches)
+            if self._following is not None and last and not first:
+                self._following.leave_out()
         if not batches:
             trainer.control.should_epoch_stop = True
         elif self._changed:
@@ -148,6 +152,9 @@ class TrainerAccumulation:
             left = math.ceil(args.num_train_epochs * batches) - self._epoch * batches
             whole, rest = divmod(max(left - batches, 0), batches)
             now = _steps(min(left, batches) - self._taken, accumulation)
+            if left > 0:
+                # The step that comes is taken, where rounding to steps has taken more than the share of the last epoch.
+                now = max(now, 1)
             state.max_steps = state.global_step + now + whole * steps_of_epoch + _steps(rest, accumulation)
             for callback in trainer.callback_handler.callbacks:
                 if isinstance(callback, ProgressCallback) and callback.training_bar is not None:

@@ -1,5 +1,7 @@
 """For the Hugging Face Trainer: `noisescale.transformers.attach(trainer)` before `trainer.train()`."""
 
+import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -60,8 +62,12 @@ class Attachment(TrainerCallback):
     ) -> torch.Tensor:
         if self.watcher is None or not self.watcher.measuring:
             return self._train(model, inputs, num_items_in_batch)
-        rows = next((len(value) for value in inputs.values() if isinstance(value, torch.Tensor)), 1)
-        tokens = self._tokens(inputs)
+        # What is handed over instead may be anything that the user's own loss takes.
+        named = inputs if isinstance(inputs, Mapping) else {}
+        tensors = (value for value in named.values() if isinstance(value, torch.Tensor))
+        # Of unknown size, a step is left out.
+        rows = next((float(len(value)) for value in tensors if value.dim() > 0), math.nan)
+        tokens = self._tokens(named)
         loss = self._train(model, inputs, num_items_in_batch)
         units = tokens if self._options.get("unit") == "token" and tokens is not None else rows
         if tokens is None or num_items_in_batch is None or not self._over_tokens():
@@ -82,7 +88,7 @@ class Attachment(TrainerCallback):
             return scaled
         return bool(self._trainer.model_accepts_loss_kwargs) or self._trainer.compute_loss_func is not None
 
-    def _tokens(self, inputs: dict[str, object]) -> torch.Tensor | None:
+    def _tokens(self, inputs: Mapping[str, object]) -> torch.Tensor | None:
         """Labels that are predicted; None where there are none. A padded one is not, nor a causal model's first."""
         if isinstance(shifted := inputs.get("shift_labels"), torch.Tensor):
             return shifted.ne(_IGNORED).sum()
