@@ -54,7 +54,7 @@ function filesBesideTheBundle(): Plugin {
     generateBundle() {
       for (const written of Object.keys(places))
         if (!moved.has(written)) this.error(`No source says ${written} any more.`);
-      if (!existsSync(panels)) this.error("The panels come first: run `pnpm run bundle` in the root.");
+      if (!existsSync(panels)) this.error("The panels come first: run `npx pnpm@12 run bundle` in the root.");
       this.emitFile({ type: "asset", fileName: "panels.js", source: readFileSync(panels) });
       this.emitFile({ type: "asset", fileName: "package.json", source: '{ "type": "module" }\n' });
       for (const name of globSync("**/*.*", { cwd: page })) {

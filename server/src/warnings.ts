@@ -58,7 +58,7 @@ export function warnings(estimate: RunEstimate, unit: Unit, events: readonly Eve
     found.push({
       code: "invalid",
       message:
-        "The two squared norms contradict each other: the large batch's gradient is smaller than noise alone would leave it, or larger than its parts'. Either one of them was read at another place (scaled, clipped, or the mean of norms squared), or the parts are not independent draws. No noise scale is given.",
+        "The two squared norms contradict each other: the large batch's gradient is smaller than noise alone would leave it, or larger than its parts'. Either gradients of an earlier step were not set to zero, or one of the norms was read at another place (scaled, clipped, or the mean of norms squared), or the parts are not independent draws. No noise scale is given.",
     });
   } else if (estimate.measurements > 0 && estimate.missingMeasurements > 0) {
     found.push({

@@ -66,7 +66,8 @@ ${missing === undefined ? `<div class="chart"><canvas data-panel="${panel}" role
 
 function panelScript(): string {
   if (script === undefined) {
-    if (!existsSync(bundle)) throw new Error("The panels' script is not built: run `pnpm run bundle` in the checkout.");
+    if (!existsSync(bundle))
+      throw new Error("The panels' script is not built: run `npx pnpm@12 run bundle` in the checkout.");
     script = readFileSync(bundle, "utf8").replaceAll("</script", "<\\/script");
   }
   return script;

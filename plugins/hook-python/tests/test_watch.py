@@ -428,6 +428,10 @@ def test_a_batch_that_cannot_be_split_is_refused_and_an_empty_one_goes_on_unmeas
     def loss(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return cross_entropy(model, (x, y))
 
+    with pytest.raises(TypeError, match="loss_fn: is a tuple, must be a function"):
+        watcher.backward((x, y), loss)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="loss_fn: is a Tensor, must be a function"):
+        watcher.backward(loss(x, y), (x, y))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="batch: is a tensor"):
         watcher.backward(lambda x: model(x).sum(), x)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="chunks=0: must be a whole number from 1"):

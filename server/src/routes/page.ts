@@ -23,7 +23,10 @@ export function pageRoutes(): Router {
   const router = Router();
   const page: RequestHandler = (_request, response) => {
     if (!existsSync(`${bundle}index.html`)) {
-      response.status(503).type("text/plain").send("The page is not built: run `pnpm run bundle`, then reload.\n");
+      response
+        .status(503)
+        .type("text/plain")
+        .send("The page is not built: run `npx pnpm@12 run bundle` in the checkout, then reload.\n");
       return;
     }
     response.set("content-security-policy", contentSecurityPolicy).set("cache-control", "no-cache");

@@ -75,9 +75,16 @@ def parts_of_batch(
 
 
 def check_batch(
-    batch: Sequence[torch.Tensor], chunks: object, groups: Sequence[int] | torch.Tensor | None, per_example: bool
+    loss_fn: object,
+    batch: Sequence[torch.Tensor],
+    chunks: object,
+    groups: Sequence[int] | torch.Tensor | None,
+    per_example: bool,
 ) -> None:
     """Raises TypeError or ValueError, naming the argument, if a batch cannot be split so."""
+    if not callable(loss_fn):
+        what = type(loss_fn).__name__
+        raise TypeError(f"loss_fn: is a {what}, must be a function of the batch's tensors: backward(loss_fn, (x, y))")
     if isinstance(batch, torch.Tensor):
         raise TypeError("batch: is a tensor; give the arguments of loss_fn in a tuple, such as (x, y)")
     check_count("chunks", chunks)

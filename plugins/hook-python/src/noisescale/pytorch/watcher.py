@@ -142,12 +142,12 @@ class Watcher(Watched):
             The batch's mean loss, shape (), detached.
 
         Raises:
-            TypeError, ValueError: At the first call, if `batch` is a tensor, `chunks` or `groups` are wrong, or the
-                tensors of a batch to be split differ in rows. A later batch that cannot be split is one warning
-                (`not-split`).
+            TypeError, ValueError: At the first call, if `loss_fn` is no function, `batch` is a tensor, `chunks` or
+                `groups` are wrong, or the tensors of a batch to be split differ in rows. A later batch that cannot be
+                split is one warning (`not-split`).
         """
         if not self._checked:
-            check_batch(batch, chunks, groups, per_example)
+            check_batch(loss_fn, batch, chunks, groups, per_example)
             self._checked = True
         if not self._hooks.accumulation.active or len(batch[0]) == 0:
             loss = loss_fn(*batch)
