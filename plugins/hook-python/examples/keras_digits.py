@@ -1,4 +1,4 @@
-"""Trains on scikit-learn's handwritten digits with Keras, on the torch or the jax back end.
+"""Trains on scikit-learn's handwritten digits with Keras, on the torch or the jax back end, and follows the recommendation.
 
 pip install noisescale keras scikit-learn torch          # or jax in place of torch
 npx pnpm@12 noisescale serve          # in the checkout, in another terminal
@@ -31,11 +31,18 @@ def main() -> None:
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
-    callback = noisescale.keras.Callback(project="digits", every=1)
+
+    def say(change: noisescale.BatchSizeChange) -> None:
+        factor = change.learning_rate_factor or 1.0
+        print(f"batch size {change.batch_size:g} is due, rate × {factor:.4g}")
+
+    callback = noisescale.keras.Callback(project="digits", every=1, follow_recommendation=True, on_recommendation=say)
     model.fit(digits.data / 16, digits.target, batch_size=8, epochs=20, verbose=0, callbacks=[callback])
     snapshot = callback.snapshot
     if snapshot is not None:
-        print(f"{callback.measurements} measurements, B_simple {snapshot['b_simple']}")
+        parts, rate = optimizer.gradient_accumulation_steps, float(optimizer.learning_rate)
+        b_simple = snapshot["b_simple"]
+        print(f"{callback.measurements} measurements, {parts} parts, rate {rate:.4g}, B_simple {b_simple}")
 
 
 if __name__ == "__main__":

@@ -205,6 +205,23 @@ def test_the_callback_wraps_by_itself_what_was_compiled_and_trained_before() -> 
     assert [measurement["step"] for measurement in seen] == [2, 3]
 
 
+def test_of_two_callbacks_in_one_fit_the_second_says_once_that_it_measures_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    model, first, second = network(), list[Measurement](), list[Measurement]()
+    model.compile(keras.optimizers.SGD(0.0, gradient_accumulation_steps=2), loss=cross_entropy())
+    options: dict[str, Any] = {"every": 1, "user_runs": False}
+    both = [
+        noisescale.keras.Callback(sink=first.append, **options),
+        noisescale.keras.Callback(sink=second.append, layers=True, **options),
+    ]
+    with caplog.at_level(logging.WARNING, "noisescale"):
+        train(model, data(32), both)
+    assert [measurement["step"] for measurement in first] == [0, 1]
+    assert second == []
+    assert ["another noisescale.keras.Callback" in record.message for record in caplog.records] == [True]
+
+
 def test_several_optimizers_are_unavailable() -> None:
     first, second = keras.optimizers.SGD(0.1), keras.optimizers.Adam()
     optimizer = keras.optimizers.MultiOptimizer(lambda variable: first if "first" in variable.path else second)
@@ -495,6 +512,21 @@ if BACK_END == "jax":
             assert_squares(measurement, *squares(each[first : first + 2]))
 
 else:
+
+    def test_steps_that_are_not_measured_have_nothing_of_the_hook_in_them() -> None:
+        model, attributes = network(), list[tuple[bool, ...]]()
+        optimizer = keras.optimizers.SGD(0.0, gradient_accumulation_steps=2)
+
+        class Looks(keras.callbacks.Callback):
+            def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+                names = ("_backend_apply_gradients", "_clip_gradients")
+                of_optimizer = [name in vars(optimizer) for name in names]
+                of_model = ["train_step" in vars(model), "update_state" in vars(model._loss_tracker)]
+                attributes.append((*of_optimizer, *of_model))
+
+        seen, _ = fit(model, optimizer, data(64), every=2, callbacks=[Looks()])
+        assert [measurement["step"] for measurement in seen] == [0, 2]
+        assert attributes == 2 * ([(True,) * 4] * 2 + [(False,) * 4] * 2)
 
     def test_a_compiled_step_is_measured_too(monkeypatch: pytest.MonkeyPatch) -> None:
         import torch

@@ -1,5 +1,6 @@
 """The callback: one run of measurements for each training."""
 
+import logging
 import os
 from collections.abc import Callable
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from noisescale.cadence import Cadence
 from noisescale.keras.adam_metric import has_metric
 from noisescale.keras.learning_rate import is_scalable
 from noisescale.keras.rows import rows_of
+from noisescale.keras.seen_model import innermost
 from noisescale.keras.tap import NotSeenError, Tap, TapOptions, tap_of
 from noisescale.layer_names import layers_of
 from noisescale.measured_run import MeasuredRun
@@ -21,6 +23,8 @@ from noisescale.report import Report
 from noisescale.run_report import GivenSink, run_report, switched_on
 from noisescale.user_runs import OwnLog
 from noisescale.wire import BriefSnapshot, Measurement, RunDeclaration
+
+_log = logging.getLogger("noisescale")
 
 
 class Callback(keras.callbacks.Callback):
@@ -108,6 +112,7 @@ class Callback(keras.callbacks.Callback):
         self._cadence: Cadence | None = None
         self._layers: list[str] = []
         self._not_seen: NotSeenError | None = None
+        self._run_before: MeasuredRun | None = None
 
     @property
     def last(self) -> Measurement | None:
@@ -162,6 +167,7 @@ class Callback(keras.callbacks.Callback):
     def set_model(self, model: keras.Model) -> None:
         """Puts the tap in before `fit` compiles the training step."""
         super().set_model(model)
+        self._run_before = _run_of(model)
         if model.optimizer is not None and model.optimizer.built:
             self._prepare(model)
 
@@ -172,10 +178,22 @@ class Callback(keras.callbacks.Callback):
         model = self.model
         if model.optimizer is None:
             return
+        present = _run_of(model)
+        if self._on and present is not None and present is not self._run_before:
+            # It began after Keras had told all callbacks of this fit their model.
+            self._tap = self._report = None
+            _log.warning(
+                "noisescale: another noisescale.keras.Callback in this fit measures it already: this one measures "
+                "nothing, leave it out"
+            )
+            return
         if not model.optimizer.built:
             # A loop of the user's own, whose first step would do so; `fit` has.
             model.optimizer.build(model.trainable_variables)
         self._prepare(model)
+        if model.train_function is None:
+            # Forgotten for what was prepared, after `fit` had made it.
+            model.make_train_function()
         if not self._on:
             return
         if self._follows:
@@ -314,6 +332,14 @@ class Callback(keras.callbacks.Callback):
         if any(isinstance(layer, normalizations) and layer.trainable for layer in model._flatten_layers()):
             report.event(step, "warning", "batch-norm")
         return True
+
+
+def _run_of(model: keras.Model) -> MeasuredRun | None:
+    """The run that a model's training is measured for."""
+    if model.optimizer is None:
+        return None
+    tap = vars(innermost(model.optimizer)).get("_noisescale_tap")
+    return tap.run if isinstance(tap, Tap) else None
 
 
 def _kind(optimizer: keras.optimizers.Optimizer) -> Literal["sgd", "adam", "other"]:

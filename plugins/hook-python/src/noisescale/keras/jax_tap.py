@@ -61,9 +61,6 @@ class JaxTap(Tap):
         # Training functions of a batch that is split, by whether the one that is compiled splits it.
         self._programs: dict[bool, Callable[..., Any]] = {}
         self._reading: _Reading | None = None
-        # By the callback's own count; the optimizer's is on the device.
-        self._epoch_from = 0
-        self._batches = 0
         # While a step is traced.
         self._broken = False
         self._of: Sequence[keras.Variable] = ()
@@ -94,11 +91,11 @@ class JaxTap(Tap):
         )
         self._rule = _NEVER
 
-    def prepare(self, model: keras.Model, options: TapOptions) -> None:
-        """What was compiled before is forgotten along with what it was compiled for."""
-        before = vars(model).get("train_step")
-        super().prepare(model, options)
-        if vars(model)["train_step"] is not before:
+    def _see(self, model: keras.Model, *, again: bool) -> None:
+        seen = vars(model).get("train_step")
+        there = isinstance(seen, SeenTrainStep) and seen.see is self and seen.tracker is model._loss_tracker
+        if again or not there:
+            see_train_step(model, self)
             self._programs.clear()
 
     def begin(self, run: MeasuredRun) -> None:
@@ -188,8 +185,7 @@ class JaxTap(Tap):
         model.jax_state_sync()
 
     def _moved(self, model: keras.Model, batches: int) -> None:
-        self._epoch_from += batches
-        self._batches += batches
+        super()._moved(model, batches)
         self._follow_rule(model, self._batches // self.accumulated)
 
     def _now(self, model: keras.Model, variable: keras.Variable) -> jax.Array:

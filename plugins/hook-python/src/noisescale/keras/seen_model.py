@@ -5,6 +5,8 @@ from typing import Any, Protocol
 
 import keras
 
+from noisescale.keras.replacement import Replacement
+
 
 class Sees(Protocol):
     """What batches and losses are shown to."""
@@ -60,11 +62,8 @@ class _SeenUpdate:
         return self._update(values, sample_weight=sample_weight)
 
 
-def see_train_step(model: keras.Model, see: Sees, *, splits: bool = True) -> None:
-    """Has a model's training shown.
-
-    What it compiled before knows nothing of this; nor does what JAX has compiled for an earlier call, since it looks
-    compiled steps up by what is compiled, and this is another object each time.
+def replacements(model: keras.Model, see: Sees, *, splits: bool = True) -> tuple[Replacement, Replacement]:
+    """What a model's training is shown by, once it is put there.
 
     Args:
         model: A compiled model.
@@ -72,10 +71,23 @@ def see_train_step(model: keras.Model, see: Sees, *, splits: bool = True) -> Non
         splits: Whether batches may be split.
     """
     tracker = model._loss_tracker
-    vars(model)["train_step"] = SeenTrainStep(see, model, splits)
-    update = vars(tracker).get("update_state")
-    if not (isinstance(update, _SeenUpdate) and update.see is see):
-        vars(tracker)["update_state"] = _SeenUpdate(see, tracker)
+    present = vars(tracker).get("update_state")
+    there = isinstance(present, _SeenUpdate) and present.see is see
+    update = present if there else _SeenUpdate(see, tracker)
+    return (
+        Replacement(model, train_step=SeenTrainStep(see, model, splits)),
+        Replacement(tracker, update_state=update),
+    )
+
+
+def see_train_step(model: keras.Model, see: Sees, *, splits: bool = True) -> None:
+    """Has a model's training shown from now on; arguments as `replacements` has them.
+
+    What it compiled before knows nothing of this; nor does what JAX has compiled for an earlier call, since it looks
+    compiled steps up by what is compiled, and this is another object each time.
+    """
+    for replacement in replacements(model, see, splits=splits):
+        replacement.put()
     model.train_function = None
 
 

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple, TypeVar
 import keras
 
 from noisescale.keras.learning_rate import rescale
+from noisescale.keras.replacement import Replacement
 from noisescale.keras.saved_state import leave_out_when_saved
-from noisescale.keras.seen_model import SeenTrainStep, innermost, see_train_step
+from noisescale.keras.seen_model import SeenTrainStep, innermost
 from noisescale.measured_run import MeasuredRun
 from noisescale.report import EventCode
 
@@ -66,10 +67,16 @@ class Tap(ABC):
         self._said = False
         self._units: Any = None
         self._loss: Array | None = None
-        # Past the optimizer's own __setattr__, which looks for variables to keep.
-        vars(optimizer).update(
-            _backend_apply_gradients=self._applied, _clip_gradients=self._clipped, _noisescale_tap=self
-        )
+        # By the callback's own count of batches; the optimizer's may be on an accelerator.
+        self._epoch_from = 0
+        self._batches = 0
+        methods: dict[str, Callable[..., Any]] = {
+            "_backend_apply_gradients": self._applied,
+            "_clip_gradients": self._clipped,
+        }
+        self._methods = Replacement(optimizer, **{name: self._wrapped(method) for name, method in methods.items()})
+        self._methods.put()
+        vars(optimizer)["_noisescale_tap"] = self
 
     @property
     def accumulated(self) -> int:
@@ -93,14 +100,11 @@ class Tap(ABC):
     def prepare(self, model: keras.Model, options: TapOptions) -> None:
         """Puts what is needed in place, before a training that is compiled is compiled."""
         self.silence()
-        seen = vars(model).get("train_step")
-        there = isinstance(seen, SeenTrainStep) and seen.see is self and seen.tracker is model._loss_tracker
-        if there and options == self.options:
-            return
-        if options != self.options:
+        again = options != self.options
+        if again:
             self.options = options
             self._reserve(options)
-        see_train_step(model, self)
+        self._see(model, again=again)
 
     def begin(self, run: MeasuredRun) -> None:
         """Measures from the next step on."""
@@ -166,12 +170,26 @@ class Tap(ABC):
         """Makes the places that squares are kept in."""
 
     @abstractmethod
+    def _see(self, model: keras.Model, *, again: bool) -> None:
+        """Gets ready to see a model's batches and losses.
+
+        Args:
+            model: A compiled model.
+            again: Whether what was made ready for it before is of other options.
+        """
+
+    @abstractmethod
     def _take_back(self, model: keras.Model) -> None:
         """Has the variables hold what they are in the training; may wait for the device."""
 
-    @abstractmethod
     def _moved(self, model: keras.Model, batches: int) -> None:
         """Takes it that the optimizer's count of batches was moved by so many."""
+        self._epoch_from += batches
+        self._batches += batches
+
+    def _wrapped(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        """What is put in place of one of the optimizer's methods."""
+        return method
 
     @abstractmethod
     def train_step(self, seen: SeenTrainStep, *args: Any) -> Any:

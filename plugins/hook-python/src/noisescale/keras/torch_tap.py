@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -10,20 +10,24 @@ import torch
 
 from noisescale.exchange import RankSums
 from noisescale.keras.adam_metric import metric_of
+from noisescale.keras.replacement import Replacement
 from noisescale.keras.rows import rows_of
-from noisescale.keras.seen_model import SeenTrainStep
+from noisescale.keras.seen_model import SeenTrainStep, replacements
 from noisescale.keras.tap import Tap, TapOptions
 from noisescale.measured_run import MeasuredRun
 from noisescale.parts import sum_parts
 from noisescale.pytorch.squares import ChunkSquares
+from noisescale.pytorch.uncompiled import uncompiled
+from noisescale.report import EventCode
 
 
 class _Step:
-    """A step under way: sums over its parts so far."""
+    """A measured step under way: sums over its parts so far."""
 
     def __init__(self, number: int, batches: int) -> None:
         self.number = number
         self.batches = batches
+        self.ended = False
         self.whole: Any = None
         self.units: list[Any] = []
         self.losses: list[torch.Tensor] = []
@@ -46,18 +50,20 @@ class TorchTap(Tap):
 
     def __init__(self, optimizer: keras.optimizers.Optimizer) -> None:
         super().__init__(optimizer)
-        # A compiled training step calls these as they are.
-        for name in ("_backend_apply_gradients", "_clip_gradients"):
-            vars(optimizer)[name] = torch.compiler.disable(vars(optimizer)[name])
         self._squares: ChunkSquares | None = None
         self._metric_squares: ChunkSquares | None = None
         self._step: _Step | None = None
         self._reading: _Reading | None = None
-        self._ended: list[tuple[int, bool]] = []
         self._of: Sequence[keras.Variable] = ()
-        self._last_part = False
-        # Batches that the optimizer has taken, by a count of our own: its own number may be on an accelerator.
-        self._taken = 0
+        self._model: tuple[Replacement, ...] = ()
+        self._seen = False
+        # The number of the step that is seen, which the run was not told the end of.
+        self._under_way: int | None = None
+        # Of a LossScaleOptimizer, which waits for the device itself, and leaves batches out.
+        self._asks = False
+
+    def _wrapped(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        return uncompiled(method)
 
     def _reserve(self, options: TapOptions) -> None:
         self._step = None
@@ -75,56 +81,87 @@ class TorchTap(Tap):
     def begin(self, run: MeasuredRun) -> None:
         """Looks where the optimizer stands."""
         super().begin(run)
-        self._taken = self._count()
+        self._epoch_from = self._batches = self._count()
+        step = self._step
+        if step is not None and divmod(self._batches, self.accumulated) == (step.number, len(step.units)):
+            # Begun in an earlier run.
+            self._look()
+        else:
+            self._step, self._under_way = None, None
+
+    def end(self) -> None:
+        """Has the training be what it was."""
+        super().end()
+        self._pass_by()
 
     def epoch_begins(self, model: keras.Model) -> None:
         """Looks where the optimizer stands: a callback may have loaded another state."""
-        self._taken = self._count()
+        self._asks = model.optimizer is not self.optimizer
+        self._epoch_from = self._batches = self._count()
+
+    def batch_begins(self, model: keras.Model, batch: int) -> None:
+        """Says which step ended, and has the next one seen if it is to be measured."""
+        self._advance(self._count() if self._asks else self._epoch_from + batch)
+        self._begin_step()
+
+    def _begin_step(self) -> None:
+        number, place = divmod(self._batches, self.accumulated)
+        run = self.run
+        if place == 0 and self._under_way != number and run is not None:
+            self._under_way = number
+            if run.cadence.measures(number) and not run.off:
+                self._step = _Step(number, self.accumulated)
+                self._look()
+            elif self._seen:
+                self._pass_by()
+
+    def epoch_ends(self, model: keras.Model) -> None:
+        """Says which step ended."""
+        self._advance(self._count())
+
+    def _advance(self, batches: int) -> None:
+        steps = range(self._batches // self.accumulated, batches // self.accumulated)
+        self._batches = batches
+        for number in steps:
+            if self.run is not None:
+                self.run.step_ended(number, self._seen and number == self._under_way)
+
+    def _see(self, model: keras.Model, *, again: bool) -> None:
+        self._pass_by()
+        self._model = replacements(model, self)
+
+    def _look(self) -> None:
+        """Puts what sees a measured step in its place."""
+        self._seen = True
+        for replacement in (self._methods, *self._model):
+            replacement.put()
+
+    def _pass_by(self) -> None:
+        """Between measured steps what runs is what runs without the hook."""
+        self._seen = False
+        for replacement in (self._methods, *self._model):
+            replacement.take_back()
 
     def train_step(self, seen: SeenTrainStep, *args: Any) -> Any:
         """Notes a batch's units before the optimizer is handed its gradients; its loss is seen on the way."""
         self._before(seen.model, *args)
         return seen.train(*args)
 
+    @uncompiled
     def _before(self, model: keras.Model, data: Any) -> None:
-        run, options = self.run, self.options
+        step, options = self._step, self.options
         self._units = self._loss = None
-        if run is None or options is None:
+        if step is None or options is None:
             return
-        number, place = divmod(self._taken, self.accumulated)
         try:
-            if place == 0:
-                self._step = None
-                if run.cadence.measures(number) and not run.off:
-                    self._step = self._begun(number, data, options)
-            if self._step is not None:
-                self._units = options.units_of(data)
-                if options.splits:
-                    self._split(self._step, model, data, options)
+            if options.splits and rows_of(data) < options.parts:
+                self._leave_out(step, "part-sizes")
+                return
+            self._units = options.units_of(data)
+            if options.splits:
+                self._split(step, model, data, options)
         except Exception as error:
-            self._give_up(number, error)
-
-    def _begun(self, number: int, data: Any, options: TapOptions) -> _Step | None:
-        if not options.splits:
-            # One batch that nobody asked to split is no part of anything.
-            return _Step(number, self.accumulated) if self.accumulated > 1 else None
-        if rows_of(data) >= options.parts:
-            return _Step(number, 1)
-        assert self.run is not None
-        self.run.pass_on(RankSums(number, "part-sizes"))
-        return None
-
-    def batch_begins(self, model: keras.Model, batch: int) -> None:
-        """Says which step ended."""
-        run, ended = self.run, self._ended
-        self._ended = []
-        if run is not None:
-            for step, measured in ended:
-                run.step_ended(step, measured)
-
-    def epoch_ends(self, model: keras.Model) -> None:
-        """Says which step ended."""
-        self.batch_begins(model, 0)
+            self._give_up(step, error)
 
     def read_all(self) -> None:
         """Takes the numbers of the last measured step off the device."""
@@ -137,33 +174,33 @@ class TorchTap(Tap):
             self._failed(reading.step.number, error)
 
     def _applied(self, grads: Sequence[torch.Tensor], variables: Sequence[keras.Variable]) -> None:
-        run = self.run
-        if run is None:
+        if self.run is None:
             self._without_run()
-            self._apply(grads, variables)
-            return
-        number, place = divmod(self._taken, self.accumulated)
-        self._taken += 1
-        self._of = variables
-        self._last_part = place == self.accumulated - 1
-        if self._step is not None and self.accumulated > 1:
+        step = self._step
+        if step is not None and self.accumulated > 1:
+            self._of = variables
             try:
-                self._take_part(self._step, grads)
+                self._take_part(step, grads)
             except Exception as error:
-                self._give_up(number, error)
+                self._give_up(step, error)
         self._apply(grads, variables)
-        if self._last_part:
-            self._step_ended(number)
+        if step is not None and step.ended and self._step is step:
+            try:
+                self._finish(step)
+            except Exception as error:
+                self._give_up(step, error)
 
     def _clipped(self, grads: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         step = self._step
-        if self.run is not None and step is not None and self._last_part and self.accumulated > 1:
+        if step is not None:
+            step.ended = True
+        if step is not None and self.accumulated > 1:
             try:
                 # Σ h_k, where h_k is the K-th part of a micro gradient.
                 step.big = self._squares_of(grads)
                 step.metric_big = self._metric_squares_of(grads)
             except Exception as error:
-                self._give_up(step.number, error)
+                self._give_up(step, error)
         return self._clip(grads)
 
     def _take_part(self, step: _Step, grads: Sequence[torch.Tensor]) -> None:
@@ -219,27 +256,36 @@ class TorchTap(Tap):
             self._metric_squares.put(0, self.optimizer._get_variable_index(variable), gradient * factor)
         return self._metric_squares.squares()
 
-    def _step_ended(self, number: int) -> None:
-        step, self._step = self._step, None
-        if step is not None and self.accumulated == 1:
+    def _finish(self, step: _Step) -> None:
+        self._step = None
+        if self.accumulated == 1:
             self._take_loss(step)
-        if step is not None and step.big is not None:
+        elif len(step.units) != self.accumulated:
+            # Seen from the middle of a step on.
+            self._leave_out(step, "parts-changed")
+            return
+        self.read_all()
+        rate = torch.as_tensor(keras.ops.convert_to_tensor(self.optimizer._get_current_learning_rate()))
+        self._reading = _Reading(step, time.time() * 1000, rate.detach().clone())
+        if rate.device.type == "cpu":
             self.read_all()
-            rate = torch.as_tensor(keras.ops.convert_to_tensor(self.optimizer._get_current_learning_rate()))
-            self._reading = _Reading(step, time.time() * 1000, rate.detach().clone())
-            if step.big.device.type == "cpu":
-                self.read_all()
-        self._ended.append((number, step is not None))
 
     def _take_back(self, model: keras.Model) -> None:
         """The variables are those of the training."""
 
     def _moved(self, model: keras.Model, batches: int) -> None:
-        self._taken += batches
+        super()._moved(model, batches)
+        self._under_way = None
+        self._begin_step()
 
-    def _give_up(self, number: int, error: Exception) -> None:
+    def _leave_out(self, step: _Step, why: EventCode) -> None:
         self._step = None
-        self._failed(number, error)
+        if self.run is not None:
+            self.run.pass_on(RankSums(step.number, why))
+
+    def _give_up(self, step: _Step, error: Exception) -> None:
+        self._step = None
+        self._failed(step.number, error)
 
 
 def _sums(reading: _Reading) -> RankSums:
