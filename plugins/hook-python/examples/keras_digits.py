@@ -1,4 +1,4 @@
-"""Trains on scikit-learn's handwritten digits with Keras, on the torch or the jax back end, and follows the recommendation.
+"""Trains on scikit-learn's handwritten digits with Keras (torch or jax), which follows the recommended batch size.
 
 pip install noisescale keras scikit-learn torch          # or jax in place of torch
 npx pnpm@12 noisescale serve          # in the checkout, in another terminal
