@@ -13,7 +13,7 @@ every step     all steps measured
 not measured   steps that the cadence leaves out. Nothing is attached to their model, which is asserted: they are plain
                steps, and what the hook runs when they end. That alone is timed, with an optimizer that has no
                gradients, after a plain step of another model each time, which leaves the caches as a training does
-default        one step in N measured, as the hook chose from its first 56 steps: two steps, of which one is measured,
+default        one step in N measured, as the hook chose from its first 80 steps: two steps, of which one is measured,
                with hooks attached before it and removed after it, and N - 2 that are not measured, over N plain ones
 whole cycles   the same, seen as a whole, where steps are short; a turn is N plain steps and N of which one is measured
 
@@ -142,7 +142,7 @@ def bench_hook(case: Case, model: str, name: str, make: Callable[..., Step], uni
     count, cycles, _ = TURNS[model]
     choosing = watched(case, wrap, units, None)
     step = make(case, *choosing)
-    for _ in range(67 if distributed.is_initialized() else 56):
+    for _ in range(91 if distributed.is_initialized() else 80):
         step()
     choosing[2].detach()
     every = choosing[2].every

@@ -183,7 +183,7 @@ def cadence_is_agreed_on() -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     seen: list[Measurement] = []
     watcher = noisescale.watch(model, optimizer, micro_batch=8, sink=seen.append)
-    for step in range(76):
+    for step in range(100):
         cross_entropy(model, batches([8], seed=10 * step + rank)[0]).backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -192,8 +192,8 @@ def cadence_is_agreed_on() -> None:
     distributed.broadcast(chosen, src=0)
     assert watcher.every == int(chosen)
     if rank == 0:
-        after = [step for step in range(66, 76) if step % watcher.every == 0]
-        assert [measurement["step"] for measurement in seen] == [0, *range(9, 56, 2), 60, *after]
+        after = [step for step in range(90, 100) if step % watcher.every == 0]
+        assert [measurement["step"] for measurement in seen] == [0, *range(9, 80, 3), 80, *after]
         assert watcher.counts == {"run-ended": 1}
 
 

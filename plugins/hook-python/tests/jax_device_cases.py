@@ -211,11 +211,11 @@ def train(watcher: noisescale.jax.Watcher, steps: int, parts: int, seconds: floa
 def processes_measure_the_same_steps_as_the_first_one_chose() -> None:
     watcher = noisescale.jax.watch(sink=lambda _: None)
     # A measured step takes so much longer that no other choice is left than a rare one.
-    measured = train(watcher, 76, 1, seconds=0.03)
+    measured = train(watcher, 100, 1, seconds=0.03)
     watcher.close()
     assert watcher.counts == {"run-ended": 1}, watcher.counts
     assert watcher.every > 50
-    assert measured == [0, *range(9, 56, 2), 60]
+    assert measured == [0, *range(9, 80, 3), 80]
     chosen = process_allgather(np.asarray(watcher.every))
     assert (chosen == watcher.every).all(), chosen
 

@@ -389,11 +389,11 @@ def test_units_are_what_they_are_said_to_be() -> None:
 
 def test_steps_that_are_tried_and_chosen_are_those_of_the_cadence() -> None:
     optimizer = keras.optimizers.SGD(0.0, gradient_accumulation_steps=2)
-    seen, callback = fit(network(), optimizer, data(132 * 2), size=2, every=None)
+    seen, callback = fit(network(), optimizer, data(180 * 2), size=2, every=None)
     steps = [measurement["step"] for measurement in seen]
-    assert [step for step in steps if step < 56] == [0, *range(9, 56, 2)]
+    assert [step for step in steps if step < 80] == [0, *range(9, 80, 3)]
     assert callback.every is not None
-    assert [step for step in steps if step >= 56] == [step for step in range(56, 66) if step % callback.every == 0]
+    assert [step for step in steps if step >= 80] == [step for step in range(80, 90) if step % callback.every == 0]
 
 
 def fit_with_answers(

@@ -502,7 +502,7 @@ def test_a_step_that_is_not_measured_is_a_program_of_its_own_and_the_cadence_is_
         traced.append(measure)
         return grad_parts(loss, 2, whole=True)(params, x, y, measure=measure)
 
-    for number in range(76):
+    for number in range(100):
         _, gradient, parts = step(params, *BATCH, watcher.measure)
         if watcher.measure is None:
             assert float(parts.parts) == 0
@@ -512,8 +512,8 @@ def test_a_step_that_is_not_measured_is_a_program_of_its_own_and_the_cadence_is_
     watcher.close()
     assert len(traced) == 2
     assert watcher.every >= 1
-    chosen = [step for step in range(56, 76) if step % watcher.every == 0]
-    assert [m["step"] for m in seen] == [0, *range(9, 56, 2), *chosen]
+    chosen = [step for step in range(80, 100) if step % watcher.every == 0]
+    assert [m["step"] for m in seen] == [0, *range(9, 80, 3), *chosen]
 
 
 def test_a_loop_that_follows_the_recommendation_is_told_by_record(tmp_path: Path) -> None:

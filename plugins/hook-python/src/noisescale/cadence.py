@@ -6,26 +6,29 @@ import time
 from collections.abc import Callable, Sequence
 
 # Of the time of training. The rest of 1 % is for what a hook runs at the end of each step: some 10 calls in Python,
-# which took 0.03 to 0.04 ms on a busy machine.
-_COST = 0.008
+# which took 0.02 to 0.04 ms, 0.3 % of a step of 10 ms.
+_COST = 0.007
 _SHORTEST_SECONDS = 0.05
 # The collector tells B_simple from 20 measurements on, and a step or two may have to be left out.
 _MEASURED = 24
 _WARM_UP = 8
-_TRIED = _WARM_UP + 2 * _MEASURED
+# A measured step makes the one after it slower too; the third is as steps are that are not measured.
+_APART = 3
+_TRIED = _WARM_UP + _APART * _MEASURED
 _AGREED = _TRIED + 10
 _UPPER_QUARTILE = 2
 
 
 class Cadence:
-    """A fixed one, or one that is chosen from the first 56 steps.
+    """A fixed one, or one that is chosen from the first 80 steps.
 
-    Of these every second one is measured, after 8 to warm up: 24, whatever they cost, which is as many as the collector
-    needs for its first answer. What a measured step took longer than the two around it is spread over so many steps
-    that it is 0.8 % of them, by the clock and by CPU time: the clock hides what is computed while another process or a
-    device is waited for. Of the 23 shares the upper quartile counts: it is above the median of their distribution with
-    a probability of 99 %, so that what other work on the machine leaves in doubt makes measuring rarer, and not dearer.
-    A measurement comes every 50 ms at most. Until the choice, and where it cannot be made, a step in ten is measured.
+    Of these every third one is measured, after 8 to warm up: 24, whatever they cost, which is as many as the collector
+    needs for its first answer. What a measured step and the one after it took longer than the two around them is spread
+    over so many steps that it is 0.7 % of them, by the clock and by CPU time: the clock hides what is computed while
+    another process or a device is waited for. Of the 23 shares the upper quartile counts: it is above the median of
+    their distribution with a probability of 99 %, so that what other work on the machine leaves in doubt makes
+    measuring rarer, and not dearer. A measurement comes every 50 ms at most. Until the choice, and where it cannot be
+    made, a step in ten is measured.
 
     Processes that train together take the first one's choice, 10 steps later: a step of theirs ends in all of them or
     in none, so that it is known to each by then.
@@ -75,7 +78,7 @@ class Cadence:
             N and r: those whose number is r modulo N.
         """
         if self._chooses and _WARM_UP <= step - self._first_step < _TRIED:
-            return 2, (self._first_step + 1) % 2
+            return _APART, (self._first_step + _WARM_UP + 1) % _APART
         return self.every, 0
 
     def ended(self, step: int, measured: bool) -> None:
@@ -108,9 +111,11 @@ class Cadence:
 
 
 def _extra(tried: Sequence[tuple[bool, float]]) -> list[float]:
-    """What each measured step took longer than the two around it, as a share of one of these."""
+    """What each measured step and the next one took longer than the two around them, as a share of one of these."""
     return [
-        2 * here / (before + after) - 1
-        for (_, before), (measured, here), (_, after) in zip(tried[:-2], tried[1:-1], tried[2:], strict=True)
+        2 * (here + next_one) / (before + after) - 2
+        for (_, before), (measured, here), (_, next_one), (_, after) in zip(
+            tried[:-3], tried[1:-2], tried[2:-1], tried[3:], strict=True
+        )
         if measured and before + after > 0
     ]

@@ -88,7 +88,7 @@ class Watcher(Watched):
     def record(self, source: Tree, *, learning_rate: jax.Array | float | None = None) -> None:
         """Ends a step. Never raises, and waits for the device in the steps alone in which `every` is chosen.
 
-        These are the first 56, with several processes 66; several that follow recommendations wait at the step after
+        These are the first 80, with several processes 90; several that follow recommendations wait at the step after
         each measured one too.
 
         Args:
