@@ -64,7 +64,8 @@ def bench(name: str, accumulated: int | None, chunks: int | None) -> None:
 
     choosing = watched(None)
     train_epoch = training(accumulated, choosing)
-    for _ in range(50 // STEPS):
+    # The cadence is chosen when the 80th step ends.
+    for _ in range(90 // STEPS):
         train_epoch()
     assert choosing.every is not None
     kinds = {
