@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import noisescale
 import numpy as np
 import optax
-from hook_python import rows, turns
+from hook_python import row, turns
 from noisescale.jax import grad_parts
 from noisescale.jax.sums import Tree
 
@@ -80,11 +80,15 @@ def main() -> None:
         ("one batch", jax.value_and_grad(loss), grad_parts(loss, PARTS, whole=True)),
     ):
         choosing, watcher = step_of(watched, None)
-        for _ in range(45):
+        for _ in range(81):
             choosing()
         never, _ = step_of(watched, 10**9)
         steps = {"plain": step_of(plain, 0)[0], "not measured": never, "every step": step_of(watched, 1)[0]}
-        rows("mlp", name, turns(steps, TURNS, untimed=1), watcher.every)
+        seen, every = turns(steps, TURNS, before=steps), watcher.every
+        row("mlp", f"{name}, every step", [s["every step"] / s["plain"] for s in seen])
+        row("mlp", f"{name}, not measured", [s["not measured"] / s["plain"] for s in seen])
+        default = [((every - 1) * s["not measured"] + s["every step"]) / (every * s["plain"]) for s in seen]
+        row("mlp", f"{name}, default: one in {every}", default)
 
 
 if __name__ == "__main__":

@@ -194,11 +194,15 @@ def test_it_stands_until_answers_in_a_row_have_called_for_the_same_change_over_s
     assert size(at(145, 70)) == (128, 128)
 
 
-def test_the_micro_batch_is_that_of_the_last_measurement_where_no_limit_says_it() -> None:
+def test_the_micro_batch_is_that_of_the_step_that_the_answer_is_of_where_no_limit_says_it() -> None:
     control = BatchSizeControl(BatchSizeLimits(agreeing_measurements=0), "sgd")
-    control.measured(0, 100, 12)
-    control.measured(0, 101, 16)
-    assert size(control.decide(answered(recommended=100))) == (112, 7)
+    control.measured(0, 99, 12)
+    control.measured(0, 100, 16)
+    # The last batch of an epoch is smaller.
+    control.measured(0, 101, 14.5)
+    change = control.decide(answered(recommended=100, factor=1.1))
+    assert size(change) == (112, 7)
+    assert control.decide(answered(step=99, recommended=100)) is None
 
 
 @pytest.mark.parametrize("seed", range(100))

@@ -8,6 +8,8 @@ from noisescale.wire import BriefSnapshot, SnapshotRecommendation
 
 Optimizer = Literal["sgd", "adam", "other"]
 
+_MOST_UNANSWERED = 10_000
+
 
 class BatchSizeChange(NamedTuple):
     """What a training loop is asked to change to.
@@ -31,8 +33,8 @@ class BatchSizeLimits:
     """How the batch size may follow the recommendation.
 
     Attributes:
-        micro_batch: Units that one more accumulation adds to a step, those of all processes together; the mean of the
-            last measurement's parts where it is None.
+        micro_batch: Units that one more accumulation adds to a step, those of all processes together; where it is None,
+            the mean of the parts of the step that the collector's answer is of.
         min_accumulation: Fewest micro-batches that one step may accumulate; where it is None, 2 for a process that
             trains alone, since one part says nothing about the noise, else 1.
         max_accumulation: Most of them.
@@ -87,7 +89,8 @@ class BatchSizeControl:
         self._limits = limits
         self._optimizer = optimizer
         self._last: tuple[int, int] | None = None
-        self._micro_batch = limits.micro_batch
+        # Of the measured steps that no answer has come to, where the limits do not say it.
+        self._micro_batches: dict[int, float] = {}
         # Measurements still to be taken before the next change.
         self._missing = 0
         # Answers from before this step say nothing of the batch size after the last change.
@@ -104,8 +107,10 @@ class BatchSizeControl:
             micro_batch: Units of its parts, where the limits do not say them.
         """
         self._last = (attempt, step)
-        if self._limits.micro_batch is None:
-            self._micro_batch = micro_batch
+        if self._limits.micro_batch is None and micro_batch is not None:
+            self._micro_batches[step] = micro_batch
+            if len(self._micro_batches) > _MOST_UNANSWERED:
+                del self._micro_batches[next(iter(self._micro_batches))]
         if self._missing > 0 and step >= self._from_step:
             self._missing -= 1
             self._from_step = step
@@ -117,7 +122,7 @@ class BatchSizeControl:
     def decide(self, snapshot: BriefSnapshot) -> BatchSizeChange | None:
         """Returns the change that is due, and None while the batch size stands."""
         current, recommendation = snapshot["batch_size"], snapshot["recommendation"]
-        recommended, micro_batch = recommendation["batch_size"], self._micro_batch
+        recommended, micro_batch = recommendation["batch_size"], self._micro_batch_of(snapshot)
         if self._last is None or micro_batch is None or current is None or recommended is None:
             self._calling = None
             return None
@@ -137,6 +142,14 @@ class BatchSizeControl:
         if factor is not None:
             factor = learning_rate_factor_at(batch_size, self._optimizer, current, recommended, factor)
         return BatchSizeChange(batch_size, accumulation, factor, snapshot)
+
+    def _micro_batch_of(self, snapshot: BriefSnapshot) -> float | None:
+        """That of the answer's own step, as its batch size is: a later step may have an uneven part."""
+        if self._limits.micro_batch is not None or snapshot["step"] is None:
+            return self._limits.micro_batch
+        for step in [step for step in self._micro_batches if step < snapshot["step"]]:
+            del self._micro_batches[step]
+        return self._micro_batches.get(int(snapshot["step"]))
 
     def _may_decide(self, snapshot: BriefSnapshot, attempt: int, step: int) -> bool:
         held_back = snapshot["recommendation"]["held_back"] is not None
