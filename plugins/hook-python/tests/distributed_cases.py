@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import torch
@@ -38,6 +39,7 @@ from distributed_forms import (
     thin_network,
 )
 from distributed_models import RANKS, Wrap, gathered, sharded, sharded_and_replicated, sharded_whole
+from noisescale.pytorch import readings
 from noisescale.wire import Measurement
 from test_batch_size_control import answered
 from training import FLOAT32, Batch, Loss, assert_squares, batches, cross_entropy, micro_gradients, network, squares_of
@@ -195,6 +197,30 @@ def cadence_is_agreed_on() -> None:
         after = [step for step in range(90, 100) if step % watcher.every == 0]
         assert [measurement["step"] for measurement in seen] == [0, *range(9, 80, 3), 80, *after]
         assert watcher.counts == {"run-ended": 1}
+
+
+def hook_fails_in_one_process() -> None:
+    rank = distributed.get_rank()
+    model = DistributedDataParallel(network())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    seen: list[Measurement] = []
+    watcher = noisescale.watch(model, optimizer, micro_batch=8, every=1, sink=seen.append)
+    taken, read = watcher._hooks.take, readings._read
+    for step in range(8):
+        cross_entropy(model, batches([8], seed=10 * step + rank)[0]).backward()
+        if rank == 1:
+            watcher._hooks.take = broken if step == 2 else taken  # type: ignore[method-assign,assignment]
+            readings._read = broken if step == 5 else read  # type: ignore[assignment]
+        optimizer.step()
+        optimizer.zero_grad()
+    watcher.close()
+    if rank == 0:
+        assert [measurement["step"] for measurement in seen] == [0, 1, 3, 4, 6, 7]
+        assert watcher.counts == {"hook-failed": 2, "run-ended": 1}
+
+
+def broken(*_: object) -> NoReturn:
+    raise RuntimeError("broken")
 
 
 def one_batch(per_example: bool, rows: Sequence[int] = (8, 8), **options: object) -> None:
@@ -444,6 +470,7 @@ CASES: dict[str, Callable[[], object]] = {
     "DDP, one batch that not each process can split": partial(one_batch, per_example=False, rows=(8, 5)),
     "DDP, each example of one batch": partial(one_batch, per_example=True),
     "DDP, how often it is measured": cadence_is_agreed_on,
+    "DDP, the hook fails in one process": hook_fails_in_one_process,
     "DDP, the number of parts that is recommended": parts_follow_a_recommendation,
     "several processes without a wrapper": not_wrapped,
     "FSDP2, one part a process": partial(train, sharded, parts=1),

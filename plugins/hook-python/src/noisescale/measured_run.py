@@ -89,6 +89,17 @@ class MeasuredRun:
         if sums.dropped is None:
             self._failures = 0
 
+    def lost(self, step: int) -> None:
+        """Says of a measured step, to the other processes, that the hook failed to take its numbers; never raises.
+
+        Each process's numbers are counted: one that kept silent would have all later ones taken for others.
+        """
+        if self._exchange is not None and not self._reduced:
+            try:
+                self._exchange.put(RankSums(step, "hook-failed"))
+            except Exception as error:
+                self.failed(step, error)
+
     def gather(self, deadline_seconds: float = 0.0) -> None:
         """Takes, in the first process, what the others have to say of earlier steps until the deadline."""
         if self._exchange is not None:

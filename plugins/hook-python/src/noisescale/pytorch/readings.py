@@ -72,7 +72,13 @@ class Readings:
         while self._waiting:
             reading = self._waiting.popleft()
             try:
-                self._run.pass_on(_read(reading))
+                sums = _read(reading)
+            except Exception:
+                self._failed()
+                self._run.lost(reading.step)
+                continue
+            try:
+                self._run.pass_on(sums)
             except Exception:
                 self._failed()
 

@@ -228,6 +228,10 @@ class Watcher(Watched):
             if not self._alone:
                 self._left_out(step, "not-covered")
             return
+        except Exception:
+            self._failed()
+            self._run.lost(step)
+            return
         if taken is None:
             if not self._alone:
                 self._left_out(step, "parts-changed")
