@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import noisescale
 import numpy as np
 import optax
-from hook_python import row, turns
+from hook_python import mixed_rows, turns
 from noisescale.jax import grad_parts
 from noisescale.jax.sums import Tree
 
@@ -84,11 +84,7 @@ def main() -> None:
             choosing()
         never, _ = step_of(watched, 10**9)
         steps = {"plain": step_of(plain, 0)[0], "not measured": never, "every step": step_of(watched, 1)[0]}
-        seen, every = turns(steps, TURNS, before=steps), watcher.every
-        row("mlp", f"{name}, every step", [s["every step"] / s["plain"] for s in seen])
-        row("mlp", f"{name}, not measured", [s["not measured"] / s["plain"] for s in seen])
-        default = [((every - 1) * s["not measured"] + s["every step"]) / (every * s["plain"]) for s in seen]
-        row("mlp", f"{name}, default: one in {every}", default)
+        mixed_rows("mlp", name, turns(steps, TURNS, before=steps), watcher.every)
 
 
 if __name__ == "__main__":

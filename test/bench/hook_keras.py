@@ -16,7 +16,7 @@ from collections.abc import Callable
 import keras
 import noisescale
 import numpy as np
-from hook_python import row, turns
+from hook_python import mixed_rows, turns
 
 ROWS, STEPS, TURNS, NEVER = 256, 10, 60, 10**9
 SIZES = (784, 512, 512, 10)
@@ -73,11 +73,7 @@ def bench(name: str, accumulated: int | None, chunks: int | None) -> None:
         "not measured": training(accumulated, watched(NEVER)),
         "every step": training(accumulated, watched(1)),
     }
-    seen, every = turns(kinds, TURNS), choosing.every
-    for kind in ("every step", "not measured"):
-        row(keras.backend.backend(), f"{name}, {kind}", [s[kind] / s["plain"] for s in seen])
-    mixed = [(s["every step"] + (every - 1) * s["not measured"]) / (every * s["plain"]) for s in seen]
-    row(keras.backend.backend(), f"{name}, default: one in {every}", mixed)
+    mixed_rows(keras.backend.backend(), name, turns(kinds, TURNS), choosing.every)
 
 
 if __name__ == "__main__":

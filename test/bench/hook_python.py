@@ -209,6 +209,14 @@ def row(model: str, name: str, ratios: list[float]) -> None:
     )
 
 
+def mixed_rows(model: str, name: str, seen: list[dict[str, float]], every: int) -> None:
+    """The rows of turns whose kinds are plain, not measured and every step; the default is made of these."""
+    for kind in ("every step", "not measured"):
+        row(model, f"{name}, {kind}", [s[kind] / s["plain"] for s in seen])
+    mixed = [((every - 1) * s["not measured"] + s["every step"]) / (every * s["plain"]) for s in seen]
+    row(model, f"{name}, default: one in {every}", mixed)
+
+
 def data_parallel(rank: int, model: str, folder: str) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)

@@ -143,6 +143,19 @@ class Flushing(pl.Callback):
         self.own.watcher.flush()
 
 
+def lightning_trainer(callback: noisescale.lightning.Callback, *, max_epochs: int) -> pl.Trainer:
+    return pl.Trainer(
+        max_epochs=max_epochs,
+        accumulate_grad_batches=2,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[callback, Flushing(callback)],
+    )
+
+
 def test_lightning_follows_where_both_numbers_divide_the_batches_so_far(tmp_path: Path) -> None:
     class Scheduled(Network):
         def configure_optimizers(self) -> Any:  # noqa: ANN401
@@ -157,16 +170,7 @@ def test_lightning_follows_where_both_numbers_divide_the_batches_so_far(tmp_path
         callback = noisescale.lightning.Callback(
             follow_recommendation=True, on_recommendation=changes.append, **options(collector, tmp_path)
         )
-        trainer = pl.Trainer(
-            max_epochs=2,
-            accumulate_grad_batches=2,
-            accelerator="cpu",
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            callbacks=[callback, Flushing(callback)],
-        )
+        trainer = lightning_trainer(callback, max_epochs=2)
         trainer.fit(Scheduled(), DataLoader(data, batch_size=8))
         seen = measurements(collector)
     assert [change.accumulation for change in changes] == [3]
@@ -202,16 +206,7 @@ def test_lightning_takes_no_more_batches_a_step_than_an_epoch_has_and_scales_the
             on_recommendation=changes.append,
             **{**options(collector, tmp_path), "batch_size_limits": often},
         )
-        trainer = pl.Trainer(
-            max_epochs=8,
-            accumulate_grad_batches=2,
-            accelerator="cpu",
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            callbacks=[callback, Flushing(callback)],
-        )
+        trainer = lightning_trainer(callback, max_epochs=8)
         trainer.fit(Training(), DataLoader(TensorDataset(x, y), batch_size=8))
     assert [change.accumulation for change in changes] == [4]
     assert trainer.accumulate_grad_batches == 4
